@@ -1,0 +1,45 @@
+//! Pure ε-DP by basic composition (Dwork, McSherry, Nissim and Smith 2006).
+
+use super::{Accountant, Loss};
+use crate::Error;
+use crate::event::PrivacyEvent;
+use crate::quantity::{Delta, Rho};
+use crate::unit::Sensitivity;
+
+/// Adds up pure ε. It prices Laplace noise only: Gaussian noise has no pure ε.
+///
+/// Moving one vote shifts two counts by one, so a noisy max with Laplace scale b costs 2/b, and m moves cost
+/// 2m/b; kept in whole units of 2^-40 nats, rounded up.
+#[derive(Debug, Clone, Default)]
+pub struct PureAccountant {
+    epsilon_units: Rho,
+}
+
+impl PureAccountant {
+    /// Nothing spent.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Accountant for PureAccountant {
+    fn name(&self) -> &'static str {
+        "pure"
+    }
+
+    fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {
+        let PrivacyEvent::LaplaceNoisyMax { scale } = *event else {
+            let fix = "use zcdp or rdp for Gaussian noise";
+            return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
+        };
+        let numerator = 2 * u128::from(sensitivity.moves());
+        let each = Rho::ratio_up("epsilon", numerator, scale.lattice().bits().into(), scale.steps().into())?;
+        let sum = each.checked_mul(times).and_then(|cost| cost.checked_add(self.epsilon_units));
+        self.epsilon_units = sum.ok_or(Error::CostOverflow { field: "epsilon" })?;
+        Ok(())
+    }
+
+    fn loss(&self, _delta: Delta) -> Loss {
+        Loss { epsilon: self.epsilon_units.to_f64_up(), order: None }
+    }
+}

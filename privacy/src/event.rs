@@ -1,0 +1,85 @@
+//! The least that a mechanism must say to be priced, and its price in zCDP.
+//!
+//! A mechanism emits [`PrivacyEvent`]s, an [accountant](crate::accountant) prices them, a ledger stores their
+//! integers. The meaning of an event never changes.
+//!
+//! # Prices
+//! With m = [`Sensitivity::moves`], and σ, b in votes:
+//!
+//! | event | ρ | because |
+//! |---|---|---|
+//! | [`LaplaceNoisyMax`](PrivacyEvent::LaplaceNoisyMax) | 2m²/b² | pure DP with ε = 2m/b, and ε-DP implies ε²/2-zCDP (Bun and Steinke 2016, Proposition 1.4) |
+//! | [`GaussianNoisyMax`](PrivacyEvent::GaussianNoisyMax) | m²/σ² | the whole noisy histogram has ρ = Σv²/(2σ²) and Σv² <= 2m² |
+//! | [`GaussianThreshold`](PrivacyEvent::GaussianThreshold) | m²/(2σ1²) | the largest count changes by at most m |
+//!
+//! # Why they hold on the lattice as they stand
+//! Counts differ by whole votes, hence by whole steps. For a shift by whole steps the Rényi divergence of the
+//! discrete Gaussian is at most α·shift²/(2σ²), the continuous value (Canonne, Kamath and Steinke 2020,
+//! Proposition 5), and independent coordinates add up; the log ratio of the discrete Laplace is at most
+//! |shift|/b. Nothing is approximated: neither the prices nor these facts contain a rounding, and the price
+//! is rounded **up** to a unit of [`Rho`]. Argmax, tie coin and comparison with T are post-processing. The
+//! prices do not depend on the counts, so admission by them reveals nothing.
+
+use crate::Error;
+use crate::quantity::{NoiseScale, Rho};
+use crate::unit::Sensitivity;
+use std::fmt;
+
+/// One use of noise on the counts of one query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PrivacyEvent {
+    /// The index of the largest count after discrete Laplace noise on each count.
+    LaplaceNoisyMax {
+        /// The Laplace scale b.
+        scale: NoiseScale,
+    },
+    /// The index of the largest count after discrete Gaussian noise on each count.
+    GaussianNoisyMax {
+        /// The Gaussian parameter σ.
+        sigma: NoiseScale,
+    },
+    /// Whether the largest count plus discrete Gaussian noise reaches a threshold.
+    GaussianThreshold {
+        /// The Gaussian parameter σ1.
+        sigma1: NoiseScale,
+    },
+}
+
+impl PrivacyEvent {
+    /// The data-independent price in zCDP, rounded up. Refuses what [`Rho`] cannot hold.
+    pub fn price(&self, sensitivity: &Sensitivity) -> Result<Rho, Error> {
+        // ρ = n·m²·4^k / (d·steps²), where a scale of `steps` is steps/2^k votes.
+        let (n, d, scale) = match *self {
+            Self::LaplaceNoisyMax { scale } => (2, 1, scale),
+            Self::GaussianNoisyMax { sigma } => (1, 1, sigma),
+            Self::GaussianThreshold { sigma1 } => (1, 2, sigma1),
+        };
+        let moves = u128::from(sensitivity.moves());
+        let steps = u128::from(scale.steps());
+        Rho::ratio_up("price", n * moves * moves, 2 * u32::from(scale.lattice().bits()), d * steps * steps)
+    }
+
+    /// What happened, in a few words.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LaplaceNoisyMax { .. } => "Laplace noisy max",
+            Self::GaussianNoisyMax { .. } => "Gaussian noisy max",
+            Self::GaussianThreshold { .. } => "Gaussian threshold test",
+        }
+    }
+
+    /// The scale of its noise.
+    pub const fn scale(&self) -> NoiseScale {
+        match *self {
+            Self::LaplaceNoisyMax { scale } => scale,
+            Self::GaussianNoisyMax { sigma } => sigma,
+            Self::GaussianThreshold { sigma1 } => sigma1,
+        }
+    }
+}
+
+impl fmt::Display for PrivacyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with scale {}", self.name(), self.scale())
+    }
+}

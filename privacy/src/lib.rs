@@ -1,0 +1,76 @@
+//! The privacy maths of Conclave: from vote counts to a label, what it costs, and whether it may be spent.
+//!
+//! Teachers trained on disjoint private records vote on a public example. This crate adds noise to the vote
+//! counts, takes the largest, and accounts for what the answer reveals. It is pure: no IO, no clock, no async;
+//! every generator is an argument, and only [`noise::ReleaseNoise`] asks the operating system for anything, the
+//! seed of one.
+//!
+//! ```
+//! use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
+//! use conclave_privacy::calibrate::gnmax_sigma_for;
+//! use conclave_privacy::counts::VoteCounts;
+//! use conclave_privacy::filter::ZcdpFilter;
+//! use conclave_privacy::mechanism::{GnMax, Mechanism};
+//! use conclave_privacy::noise::{NoiseSource, ReleaseNoise};
+//! use conclave_privacy::quantity::{Delta, Epsilon, Lattice};
+//! use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+//!
+//! // Who is protected, and how much may be spent on them: 300 answers within ε = 3 at δ = 1e-5.
+//! let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
+//! let (epsilon, delta) = (Epsilon::new(3.0)?, Delta::new(1e-5)?);
+//! let mechanism = Mechanism::from(GnMax::new(gnmax_sigma_for(epsilon, delta, 300, &who, Lattice::DEFAULT)?));
+//! let mut account = ZcdpFilter::new(epsilon_to_rho(epsilon, delta));
+//!
+//! // Reserve the worst case before anybody votes; draw; settle what ran.
+//! let worst_case = mechanism.worst_case(&who)?;
+//! account.reserve(worst_case)?;
+//! let counts = VoteCounts::new(vec![97, 2, 1])?;
+//! let draw = mechanism.release(&counts, &mut ReleaseNoise.generator("campaign", &[0; 32], 0)?);
+//! account.settle(worst_case, mechanism.charge(&draw.outcome, &who)?)?;
+//!
+//! assert_eq!(who.words(), "one record added or removed");
+//! assert!(rho_to_epsilon(account.spent(), delta) < 0.2);
+//! # Ok::<(), conclave_privacy::Error>(())
+//! ```
+//!
+//! # What is proven, by what, and which way it rounds
+//!
+//! | claim | by | rounding | where |
+//! |---|---|---|---|
+//! | one unit moves at most m votes | a row's teacher depends on that row (or subject) alone; brute force over small worlds | exact | [`mod@unit`] |
+//! | noise has its stated law, given uniform bits | Karney 2016, Algorithm D; Canonne, Kamath and Steinke 2020, Algorithms 1 and 2 | exact, integers only | [`noise`] |
+//! | LNMax has ρ = 2m²/b², GNMax m²/σ², the threshold test m²/(2σ1²) | Bun and Steinke 2016, Proposition 1.4; Canonne, Kamath and Steinke 2020, Proposition 5 | up, to 2^-40 nats | [`event`] |
+//! | noise scales asked for in votes | – | up, to a lattice step: more noise | [`quantity::NoiseScale`] |
+//! | an account never exceeds its cap, and its answers, however adaptive, are ρ-zCDP for the cap ρ | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
+//! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12 | ρ down, ε up | [`accountant`] |
+//! | calibrated noise fits its target, and one step less does not | the integer prices above | exact | [`calibrate`] |
+//!
+//! # What it does not cover
+//!
+//! - The generator: guarantees hold against those who cannot tell ChaCha20 from uniform bits.
+//! - Time and memory: the time of a draw depends on the noise; see [`noise`].
+//! - Disjointness across silos, which is declared in the unit and not verified here.
+//! - Durability: charging before drawing, and never drawing twice on one charge, is the duty of ledger and
+//!   aggregator.
+//! - Costs that depend on the votes. All prices here are the same for all counts and may be published.
+//! - ε spent is a view after the fact. The guarantee of an account is that of its cap.
+//!
+//! # Reading order
+//!
+//! [`quantity`], [`mod@unit`] and [`counts`] are the words; [`mechanism`] and [`noise`] draw; [`event`]
+//! prices; [`filter`] admits; [`accountant`] and [`calibrate`] translate to and from (ε, δ) for people. Every
+//! refusal is an [`Error`].
+
+pub mod accountant;
+pub mod calibrate;
+pub mod counts;
+mod error;
+pub mod event;
+pub mod filter;
+pub mod mechanism;
+pub mod noise;
+pub mod quantity;
+pub mod unit;
+
+pub use counts::{ClassIndex, VoteCounts};
+pub use error::Error;

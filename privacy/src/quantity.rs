@@ -1,0 +1,140 @@
+//! Quantities that cannot hold a wrong value: private fields, validating constructors, also through serde.
+//!
+//! | type | symbol | unit | range |
+//! |---|---|---|---|
+//! | [`Epsilon`] | ε | nats | finite, > 0 |
+//! | [`Delta`] | δ | probability | 0 < δ < 1 |
+//! | [`RdpOrder`] | α | none | finite, > 1 |
+//! | [`RdpCurve`] | R(α) | nats | finite, >= 0, on a list of orders |
+//! | [`Rho`] | ρ | 2^-40 nats of zCDP, integer | 0 to 2^64 - 1 units (2^24 nats) |
+//! | [`Lattice`] | k | steps of 2^-k votes | 0 to 32 |
+//! | [`NoiseScale`] | σ or b | lattice steps, integer | 1 to 2^62 steps |
+//! | [`Threshold`] | T | lattice steps, integer | 0 to 2^62 steps |
+
+mod lattice;
+mod rdp_curve;
+mod rho;
+
+pub use lattice::{Lattice, NoiseScale, Threshold};
+pub use rdp_curve::RdpCurve;
+pub use rho::Rho;
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// A privacy loss ε in nats: finite and greater than zero.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Epsilon(f64);
+
+/// The probability δ that the loss may exceed ε: strictly between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Delta(f64);
+
+/// An order α of the Rényi divergence: finite and greater than 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct RdpOrder(f64);
+
+impl Epsilon {
+    /// Checks `value`, in nats.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        let fix = "give a privacy loss in nats greater than 0, such as 3.0";
+        in_range("epsilon", value, |x| x > 0.0, fix).map(Self)
+    }
+
+    /// The value in nats.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Delta {
+    /// Checks `value`, a probability.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        let fix = "give a probability strictly between 0 and 1, such as 1e-5";
+        in_range("delta", value, |x| x > 0.0 && x < 1.0, fix).map(Self)
+    }
+
+    /// The value, a probability.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl RdpOrder {
+    /// Checks `value`.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        in_range("order", value, |x| x > 1.0, "give a Renyi order greater than 1, such as 8").map(Self)
+    }
+
+    /// The value.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// `value` if it is finite and `holds`, else the refusal that names `field`.
+pub(crate) fn in_range(
+    field: &'static str,
+    value: f64,
+    holds: impl Fn(f64) -> bool,
+    fix: &'static str,
+) -> Result<f64, Error> {
+    if !value.is_finite() {
+        return Err(Error::NotFinite { field, value, fix });
+    }
+    if !holds(value) {
+        return Err(Error::OutOfRange { field, value, fix });
+    }
+    Ok(value)
+}
+
+macro_rules! convert_through_new {
+    ($($name:ident),*) => {$(
+        impl TryFrom<f64> for $name {
+            type Error = Error;
+            fn try_from(value: f64) -> Result<Self, Error> {
+                Self::new(value)
+            }
+        }
+        impl From<$name> for f64 {
+            fn from(quantity: $name) -> f64 {
+                quantity.get()
+            }
+        }
+    )*};
+}
+convert_through_new!(Epsilon, Delta, RdpOrder);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_refuse_what_is_outside_their_range_and_say_how_to_fix_it() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(matches!(Epsilon::new(value), Err(Error::NotFinite { field: "epsilon", .. })));
+            assert!(matches!(Delta::new(value), Err(Error::NotFinite { field: "delta", .. })));
+            assert!(matches!(RdpOrder::new(value), Err(Error::NotFinite { field: "order", .. })));
+        }
+        for value in [0.0, -0.0, -1.0] {
+            assert!(matches!(Epsilon::new(value), Err(Error::OutOfRange { field: "epsilon", .. })));
+            assert!(matches!(Delta::new(value), Err(Error::OutOfRange { field: "delta", .. })));
+        }
+        assert!(matches!(Delta::new(1.0), Err(Error::OutOfRange { .. })));
+        assert!(matches!(RdpOrder::new(1.0), Err(Error::OutOfRange { .. })));
+        let said = Delta::new(2.0).unwrap_err().to_string();
+        assert!(said.contains("delta") && said.contains('2') && said.contains("1e-5"), "{said}");
+    }
+
+    #[test]
+    fn a_quantity_cannot_be_smuggled_in_through_serde() {
+        assert!(serde_json::from_str::<Epsilon>("-1.0").is_err());
+        assert!(serde_json::from_str::<Delta>("1.0").is_err());
+        assert!(serde_json::from_str::<RdpOrder>("0.5").is_err());
+        let epsilon: Epsilon = serde_json::from_str("2.5").unwrap();
+        assert_eq!(serde_json::to_string(&epsilon).unwrap(), "2.5");
+    }
+}

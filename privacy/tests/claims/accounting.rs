@@ -1,0 +1,299 @@
+//! Accountants and conversions say what other implementations say, and never less.
+
+use conclave_privacy::Error;
+use conclave_privacy::accountant::{
+    Accountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant, epsilon_to_rho, rdp_to_epsilon,
+    rho_to_epsilon, rho_to_epsilon_classic,
+};
+use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, RdpCurve, RdpOrder, Rho};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Conversions {
+    orders: Vec<f64>,
+    curves: Vec<CurveCase>,
+    rho_cases: Vec<RhoCase>,
+}
+
+#[derive(Deserialize)]
+struct CurveCase {
+    curve: String,
+    rdp: Vec<f64>,
+    delta: f64,
+    eps_classic: f64,
+    eps_tight: f64,
+}
+
+#[derive(Deserialize)]
+struct RhoCase {
+    rho: f64,
+    delta: f64,
+    eps_tight: f64,
+    order: f64,
+    eps_classic: f64,
+    eps_exact_gaussian: f64,
+}
+
+#[derive(Deserialize)]
+struct Cumulative {
+    params: Params,
+    orders: Vec<f64>,
+    checkpoints: Vec<Checkpoint>,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    lnmax_lambda: f64,
+    gnmax_sigma: f64,
+    sigma1: f64,
+    sigma2: f64,
+    delta: f64,
+}
+
+#[derive(Deserialize)]
+struct Checkpoint {
+    queries: u64,
+    answered: u64,
+    lnmax_pure_eps: f64,
+    lnmax: Published,
+    gnmax: Published,
+    confident: Published,
+}
+
+#[derive(Deserialize)]
+struct Published {
+    rdp_at_orders_2_5_10_20_50_100: [f64; 6],
+    eps_classic: f64,
+    eps_tight: f64,
+}
+
+fn conversions() -> Conversions {
+    serde_json::from_str(include_str!("../vectors/rdp_to_dp.json")).unwrap()
+}
+
+fn delta(value: f64) -> Delta {
+    Delta::new(value).unwrap()
+}
+
+fn orders(values: &[f64]) -> Vec<RdpOrder> {
+    values.iter().map(|&order| RdpOrder::new(order).unwrap()).collect()
+}
+
+fn votes(votes: f64) -> NoiseScale {
+    NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap()
+}
+
+fn one_move() -> Sensitivity {
+    Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap()
+}
+
+/// Equal within `tolerance` (relative), and not below by more than the rounding of the oracle itself.
+fn assert_at_or_just_above(name: &str, got: f64, oracle: f64, tolerance: f64) {
+    let slack = tolerance * oracle.abs().max(1e-3);
+    assert!(got <= oracle + slack, "{name}: {got} is above {oracle}");
+    assert!(got >= oracle - 4.0 * f64::EPSILON * oracle.abs(), "{name}: {got} is below {oracle}");
+}
+
+#[test]
+fn rdp_curves_convert_as_the_oracle_says_and_never_to_less() {
+    let oracle = conversions();
+    assert_eq!(oracle.curves.len(), 44);
+    for case in &oracle.curves {
+        let curve = RdpCurve::new(orders(&oracle.orders), case.rdp.clone()).unwrap();
+        let classic = rdp_to_epsilon(&curve, delta(case.delta), Conversion::Classic);
+        let tight = rdp_to_epsilon(&curve, delta(case.delta), Conversion::Tight);
+        assert_at_or_just_above(&case.curve, classic.epsilon, case.eps_classic, 1e-10);
+        assert_at_or_just_above(&case.curve, tight.epsilon, case.eps_tight, 1e-10);
+    }
+}
+
+#[test]
+fn rho_converts_as_the_oracle_says_and_never_below_the_exact_gaussian() {
+    for case in conversions().rho_cases {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        let rho = Rho::from_units((case.rho * (1_u64 << 40) as f64).ceil() as u64);
+        let name = format!("rho {} at {:e}", case.rho, case.delta);
+        // A unit of rho is up to 10^-8 of these amounts, and the conversion follows it at most that far.
+        assert_at_or_just_above(&name, rho_to_epsilon(rho, delta(case.delta)), case.eps_tight, 2e-8);
+        assert_at_or_just_above(
+            &name,
+            rho_to_epsilon_classic(rho, delta(case.delta)),
+            case.eps_classic,
+            2e-8,
+        );
+        assert!(rho_to_epsilon(rho, delta(case.delta)) > case.eps_exact_gaussian);
+
+        let mut accountant = ZcdpAccountant::new(Conversion::Tight);
+        let times = rho.units() >> 20;
+        accountant.add(&PrivacyEvent::GaussianNoisyMax { sigma: votes(1024.0) }, &one_move(), times).unwrap();
+        assert_eq!(accountant.rho().units(), times << 20, "1/1024^2 is a whole number of units");
+        let order = accountant.loss(delta(case.delta)).order.unwrap();
+        assert!((order / case.order - 1.0).abs() < 0.01, "{name}: order {order}, not {}", case.order);
+    }
+}
+
+#[test]
+fn nothing_spent_is_no_loss() {
+    for value in [0.5, 1e-5, 1e-300] {
+        assert!(rho_to_epsilon(Rho::ZERO, delta(value)) == 0.0);
+        for accountant in all_accountants() {
+            if accountant.name() != "rdp" {
+                assert!(accountant.loss(delta(value)).epsilon == 0.0, "{}", accountant.name());
+            }
+        }
+    }
+}
+
+fn all_accountants() -> Vec<Box<dyn Accountant>> {
+    vec![
+        Box::new(PureAccountant::new()),
+        Box::new(ZcdpAccountant::new(Conversion::Tight)),
+        Box::new(RdpAccountant::new(Conversion::Tight)),
+    ]
+}
+
+#[test]
+fn published_data_independent_costs_are_reproduced_to_the_last_digits() {
+    let oracle: Cumulative = serde_json::from_str(include_str!("../vectors/cumulative.json")).unwrap();
+    let params = &oracle.params;
+    let noisy_max = PrivacyEvent::GaussianNoisyMax { sigma: votes(params.gnmax_sigma) };
+    let laplace = PrivacyEvent::LaplaceNoisyMax { scale: votes(params.lnmax_lambda) };
+    let threshold = PrivacyEvent::GaussianThreshold { sigma1: votes(params.sigma1) };
+    let confident_max = PrivacyEvent::GaussianNoisyMax { sigma: votes(params.sigma2) };
+    assert_eq!(oracle.checkpoints.len(), 3);
+    for checkpoint in &oracle.checkpoints {
+        let runs = [
+            ("lnmax", vec![(laplace, checkpoint.queries)], &checkpoint.lnmax),
+            ("gnmax", vec![(noisy_max, checkpoint.queries)], &checkpoint.gnmax),
+            (
+                "confident",
+                vec![(threshold, checkpoint.queries), (confident_max, checkpoint.answered)],
+                &checkpoint.confident,
+            ),
+        ];
+        for (name, events, published) in runs {
+            for (conversion, epsilon) in
+                [(Conversion::Classic, published.eps_classic), (Conversion::Tight, published.eps_tight)]
+            {
+                let mut accountant = RdpAccountant::with_orders(orders(&oracle.orders), conversion).unwrap();
+                for (event, times) in &events {
+                    accountant.add(event, &one_move(), *times).unwrap();
+                }
+                let got = accountant.loss(delta(params.delta)).epsilon;
+                assert!((got / epsilon - 1.0).abs() < 1e-9, "{name}: {got}, not {epsilon}");
+                for (order, rdp) in [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+                    .into_iter()
+                    .zip(published.rdp_at_orders_2_5_10_20_50_100)
+                {
+                    let at = |point: &(RdpOrder, f64)| (point.0.get() - order).abs() < 1e-12;
+                    let got = accountant.curve().points().find(at).unwrap().1;
+                    assert!((got / rdp - 1.0).abs() < 1e-9, "{name} at {order}: {got}, not {rdp}");
+                }
+            }
+        }
+        let mut pure = PureAccountant::new();
+        pure.add(&laplace, &one_move(), checkpoint.queries).unwrap();
+        assert_at_or_just_above("pure", pure.loss(delta(0.5)).epsilon, checkpoint.lnmax_pure_eps, 1e-8);
+    }
+}
+
+#[test]
+fn the_default_orders_are_within_a_thousandth_of_the_best_order() {
+    for (sigma, queries) in
+        [(4.0, 1), (40.0, 1), (40.0, 10), (40.0, 300), (40.0, 5000), (2.0, 10), (400.0, 1)]
+    {
+        let event = PrivacyEvent::GaussianNoisyMax { sigma: votes(sigma) };
+        let mut rdp = RdpAccountant::new(Conversion::Tight);
+        let mut zcdp = ZcdpAccountant::new(Conversion::Tight);
+        rdp.add(&event, &one_move(), queries).unwrap();
+        zcdp.add(&event, &one_move(), queries).unwrap();
+        let (rdp, zcdp) = (rdp.loss(delta(1e-5)).epsilon, zcdp.loss(delta(1e-5)).epsilon);
+        assert!(rdp >= zcdp * (1.0 - 1e-8), "sigma {sigma}: {rdp} below {zcdp}");
+        assert!(rdp <= zcdp * 1.001, "sigma {sigma}: {rdp} above {zcdp}");
+    }
+}
+
+#[test]
+fn an_event_that_an_accountant_cannot_price_is_refused_and_changes_nothing() {
+    let mut pure = PureAccountant::new();
+    pure.add(&PrivacyEvent::LaplaceNoisyMax { scale: votes(20.0) }, &one_move(), 3).unwrap();
+    let before = pure.loss(delta(1e-5));
+    for event in [
+        PrivacyEvent::GaussianNoisyMax { sigma: votes(40.0) },
+        PrivacyEvent::GaussianThreshold { sigma1: votes(40.0) },
+    ] {
+        let refusal = pure.add(&event, &one_move(), 1).unwrap_err();
+        assert!(matches!(refusal, Error::UnsupportedEvent { accountant: "pure", .. }), "{refusal}");
+    }
+    assert_eq!(pure.loss(delta(1e-5)), before);
+}
+
+#[test]
+fn losses_add_up_whether_events_are_added_one_by_one_or_together() {
+    let event = PrivacyEvent::LaplaceNoisyMax { scale: votes(20.0) };
+    for (mut singly, mut together) in all_accountants().into_iter().zip(all_accountants()) {
+        together.add(&event, &one_move(), 50).unwrap();
+        let mut last = 0.0;
+        for _ in 0..50 {
+            singly.add(&event, &one_move(), 1).unwrap();
+            let loss = singly.loss(delta(1e-5)).epsilon;
+            assert!(loss > last, "{}: an event that costs nothing", singly.name());
+            last = loss;
+        }
+        let together = together.loss(delta(1e-5)).epsilon;
+        assert!((last / together - 1.0).abs() < 1e-12, "{}: {last}, not {together}", singly.name());
+    }
+}
+
+#[test]
+fn sums_that_cannot_be_written_down_are_refused() {
+    let laplace = PrivacyEvent::LaplaceNoisyMax { scale: votes(0.001) };
+    for mut accountant in all_accountants() {
+        if accountant.name() != "rdp" {
+            let refusal = accountant.add(&laplace, &one_move(), u64::MAX).unwrap_err();
+            assert!(matches!(refusal, Error::CostOverflow { .. }), "{refusal}");
+        }
+    }
+    let mut rdp = RdpAccountant::with_orders(orders(&[1e300]), Conversion::Tight).unwrap();
+    let gaussian = PrivacyEvent::GaussianNoisyMax { sigma: votes(0.001) };
+    assert!(matches!(rdp.add(&gaussian, &one_move(), u64::MAX), Err(Error::CostOverflow { field: "rdp" })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_cap_in_rho_never_exceeds_its_epsilon_and_one_unit_more_would(
+        log_epsilon in -8.0_f64..4.0, log_delta in -60.0_f64..-0.1,
+    ) {
+        let (epsilon, delta) = (Epsilon::new(log_epsilon.exp()).unwrap(), delta(log_delta.exp()));
+        let rho = epsilon_to_rho(epsilon, delta);
+        prop_assert!(rho_to_epsilon(rho, delta) <= epsilon.get());
+        prop_assert!(rho_to_epsilon(Rho::from_units(rho.units() + 1), delta) > epsilon.get());
+    }
+
+    #[test]
+    fn more_rho_is_never_less_epsilon_and_tight_is_never_above_classic(
+        units in 1_u64..1 << 60, more in 1_u64..1 << 60, log_delta in -60.0_f64..-0.1,
+    ) {
+        let delta = delta(log_delta.exp());
+        let small = rho_to_epsilon(Rho::from_units(units), delta);
+        let large = rho_to_epsilon(Rho::from_units(units + more), delta);
+        prop_assert!(large >= small * (1.0 - 1e-12));
+        prop_assert!(small <= rho_to_epsilon_classic(Rho::from_units(units), delta) * (1.0 + 1e-12));
+    }
+
+    #[test]
+    fn a_finer_search_of_the_order_finds_nothing_better(units in 1_u64..1 << 50, log_delta in -60.0_f64..-0.1) {
+        // Every order is a valid bound, so this is about tightness: the analytic optimum beats a grid.
+        let delta = delta(log_delta.exp());
+        let rho = Rho::from_units(units).to_f64_up();
+        let grid = (0..400).map(|i| 1.0 + libm::exp(f64::from(i) / 10.0 - 20.0));
+        let (grid, values): (Vec<_>, Vec<_>) = grid.map(|order| (RdpOrder::new(order).unwrap(), rho * order)).unzip();
+        let by_grid = rdp_to_epsilon(&RdpCurve::new(grid, values).unwrap(), delta, Conversion::Tight).epsilon;
+        prop_assert!(rho_to_epsilon(Rho::from_units(units), delta) <= by_grid * (1.0 + 1e-12) + 1e-12);
+    }
+}

@@ -1,0 +1,145 @@
+//! The mechanisms answer with the probabilities that were computed elsewhere.
+
+use crate::chi_square::{assert_fits, generator};
+use conclave_privacy::counts::{ClassIndex, VoteCounts};
+use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome, Ran};
+use conclave_privacy::noise::{NoiseSource, SimulationNoise};
+use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
+use rand::Rng;
+use serde::Deserialize;
+
+const DRAWS: u64 = 20_000;
+
+#[derive(Deserialize)]
+struct Oracle {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    votes: Vec<u64>,
+    scale: f64,
+    gaussian: Vec<f64>,
+    laplace: Vec<f64>,
+    discrete_gaussian: Vec<f64>,
+    discrete_laplace: Vec<f64>,
+}
+
+fn cases() -> Vec<Case> {
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/argmax_probs.json")).unwrap();
+    assert_eq!(oracle.cases.len(), 40);
+    oracle.cases
+}
+
+/// How often each class is the answer.
+fn answers(mechanism: Mechanism, votes: &[u64], name: &str) -> Vec<u64> {
+    let counts = VoteCounts::new(votes.to_vec()).unwrap();
+    let mut generator = generator(name);
+    let mut answers = vec![0; votes.len()];
+    for _ in 0..DRAWS {
+        let draw = mechanism.release(&counts, &mut generator);
+        assert_eq!(draw.ran, Ran::NoisyMax);
+        let Outcome::Label(ClassIndex(class)) = draw.outcome else {
+            panic!("an abstention without a threshold")
+        };
+        answers[usize::from(class)] += 1;
+    }
+    answers
+}
+
+fn assert_law(mechanism: Mechanism, votes: &[u64], expected: &[f64]) {
+    let name = format!("{mechanism:?} of {votes:?}");
+    assert_fits(&name, &answers(mechanism, votes, &name), expected);
+}
+
+#[test]
+fn on_the_lattice_of_whole_votes_ties_are_broken_uniformly_as_the_oracle_says() {
+    let votes_only = Lattice::new(0).unwrap();
+    // A scale of half a vote is not a whole number of steps on this lattice.
+    for case in cases().into_iter().filter(|case| case.scale >= 1.0) {
+        let scale = NoiseScale::from_votes(case.scale, votes_only).unwrap();
+        assert_law(GnMax::new(scale).into(), &case.votes, &case.discrete_gaussian);
+        assert_law(LnMax::new(scale).into(), &case.votes, &case.discrete_laplace);
+    }
+}
+
+#[test]
+fn on_the_default_lattice_the_answers_are_those_of_continuous_noise() {
+    for case in cases() {
+        let scale = NoiseScale::from_votes(case.scale, Lattice::DEFAULT).unwrap();
+        assert_law(GnMax::new(scale).into(), &case.votes, &case.gaussian);
+        assert_law(LnMax::new(scale).into(), &case.votes, &case.laplace);
+    }
+}
+
+#[test]
+fn confident_gnmax_answers_as_often_as_the_threshold_says_and_then_like_gnmax() {
+    let votes = |votes: f64| NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap();
+    let (sigma1, sigma2, threshold) = (15.0, 10.0, 25.0);
+    let case = cases()
+        .into_iter()
+        .find(|case| case.votes == [30, 25, 20, 15, 10] && case.scale.total_cmp(&sigma2).is_eq())
+        .unwrap();
+    let mechanism: Mechanism = ConfidentGnMax::new(
+        Threshold::from_votes(threshold, Lattice::DEFAULT).unwrap(),
+        votes(sigma1),
+        votes(sigma2),
+    )
+    .unwrap()
+    .into();
+
+    let counts = VoteCounts::new(case.votes.clone()).unwrap();
+    let mut generator = generator("confident");
+    let mut observed = vec![0; case.votes.len() + 1];
+    for _ in 0..10 * DRAWS {
+        let draw = mechanism.release(&counts, &mut generator);
+        match (draw.outcome, draw.ran) {
+            (Outcome::Abstained, Ran::Threshold) => observed[case.votes.len()] += 1,
+            (Outcome::Label(class), Ran::ThresholdThenNoisyMax) => observed[usize::from(class.0)] += 1,
+            (outcome, ran) => panic!("{outcome:?} after {ran:?}"),
+        }
+    }
+    let answered = libm::erfc((threshold - 30.0) / sigma1 / std::f64::consts::SQRT_2) / 2.0;
+    let mut expected: Vec<f64> = case.gaussian.iter().map(|label| label * answered).collect();
+    expected.push(1.0 - answered);
+    assert_fits("confident", &observed, &expected);
+}
+
+#[test]
+fn a_threshold_that_is_met_exactly_is_reached() {
+    // On a lattice of whole votes with the smallest noise: Pr[5 + noise >= 5] = (1 + Pr[noise = 0]) / 2, not
+    // the half below.
+    let votes_only = Lattice::new(0).unwrap();
+    let one = NoiseScale::from_steps(1, votes_only).unwrap();
+    let mechanism: Mechanism =
+        ConfidentGnMax::new(Threshold::from_steps(5, votes_only).unwrap(), one, one).unwrap().into();
+    let counts = VoteCounts::new(vec![5, 0]).unwrap();
+    let mut generator = generator("threshold met exactly");
+    let abstained = (0..DRAWS)
+        .filter(|_| mechanism.release(&counts, &mut generator).outcome == Outcome::Abstained)
+        .count() as u64;
+    let mass: f64 = (-20..=20).map(|k| libm::exp(-f64::from(k * k) / 2.0)).sum();
+    let reached = f64::midpoint(1.0, 1.0 / mass);
+    assert_fits("threshold met exactly", &[DRAWS - abstained, abstained], &[reached, 1.0 - reached]);
+}
+
+#[test]
+fn a_draw_does_the_same_work_whatever_the_counts() {
+    // The same generator is left in the same place by very different votes; on this lattice ties do not
+    // happen.
+    let scale = NoiseScale::from_votes(40.0, Lattice::DEFAULT).unwrap();
+    for mechanism in [Mechanism::from(LnMax::new(scale)), GnMax::new(scale).into()] {
+        for attempt in 0..100 {
+            let afterwards =
+                [vec![0; 10], vec![100; 10], vec![VoteCounts::COUNT_MAX, 0, 0, 0, 0, 0, 0, 0, 0, 1]].map(
+                    |votes| {
+                        let mut generator =
+                            SimulationNoise::new(1).generator("work", &[0; 32], attempt).unwrap();
+                        let _ = mechanism.release(&VoteCounts::new(votes).unwrap(), &mut generator);
+                        generator.next_u64()
+                    },
+                );
+            assert!(afterwards.iter().all(|next| *next == afterwards[0]), "{mechanism:?}");
+        }
+    }
+}

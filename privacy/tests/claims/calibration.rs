@@ -1,0 +1,151 @@
+//! Calibrated noise fits its target exactly, one step less does not, and both agree with numbers computed
+//! elsewhere.
+
+use conclave_privacy::Error;
+use conclave_privacy::accountant::epsilon_to_rho;
+use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
+use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Oracle {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    eps: f64,
+    delta: f64,
+    rho_max: f64,
+    gnmax: Vec<Sigma>,
+    queries_at_sigma: Vec<Queries>,
+}
+
+#[derive(Deserialize)]
+struct Sigma {
+    queries: u64,
+    sigma: f64,
+}
+
+#[derive(Deserialize)]
+struct Queries {
+    sigma: f64,
+    queries: u64,
+}
+
+fn cases() -> Vec<Case> {
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/calibration.json")).unwrap();
+    assert_eq!(oracle.cases.len(), 10);
+    oracle.cases
+}
+
+fn target(case: &Case) -> (Epsilon, Delta) {
+    (Epsilon::new(case.eps).unwrap(), Delta::new(case.delta).unwrap())
+}
+
+fn sensitivity(unit: PrivacyUnit) -> Sensitivity {
+    Sensitivity::of(unit, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap()
+}
+
+#[test]
+fn caps_and_sigmas_agree_with_the_oracle() {
+    let one_move = sensitivity(PrivacyUnit::Record);
+    for case in cases() {
+        let (epsilon, delta) = target(&case);
+        let cap = epsilon_to_rho(epsilon, delta);
+        let unit = 1.0 / (1_u64 << 40) as f64;
+        let nats = cap.units() as f64 * unit;
+        assert!(nats <= case.rho_max && nats > case.rho_max - 4.0 * unit, "{nats}, not {}", case.rho_max);
+        for Sigma { queries, sigma } in &case.gnmax {
+            let got = gnmax_sigma_for(epsilon, delta, *queries, &one_move, Lattice::DEFAULT).unwrap().votes();
+            // Rounding each price up costs at most a unit per query, rounding the scale up one step.
+            assert!(
+                got >= *sigma && got < sigma * (1.0 + 1e-6) + 2e-6,
+                "{queries} queries: {got}, not {sigma}"
+            );
+        }
+        for Queries { sigma, queries } in &case.queries_at_sigma {
+            let event = PrivacyEvent::GaussianNoisyMax {
+                sigma: NoiseScale::from_votes(*sigma, Lattice::DEFAULT).unwrap(),
+            };
+            let price = event.price(&one_move).unwrap();
+            let mut filter = ZcdpFilter::new(cap);
+            let admitted = (0..=*queries).take_while(|_| filter.reserve(price).is_ok()).count() as u64;
+            assert_eq!(admitted, *queries, "at sigma {sigma}");
+        }
+    }
+}
+
+/// The calibrated `mechanism` fits, and the `smaller` one, whose noise has one step less, does not.
+fn assert_least(cap: Rho, queries: u64, who: &Sensitivity, mechanism: Mechanism, smaller: Mechanism) {
+    let total = |mechanism: Mechanism| mechanism.worst_case(who).unwrap().checked_mul(queries);
+    assert!(total(mechanism).unwrap() <= cap);
+    assert!(total(smaller).is_none_or(|total| total > cap));
+}
+
+#[test]
+fn the_result_fits_and_one_step_less_does_not() {
+    let (epsilon, delta) = (Epsilon::new(3.0).unwrap(), Delta::new(1e-5).unwrap());
+    let cap = epsilon_to_rho(epsilon, delta);
+    for unit in [PrivacyUnit::Record, PrivacyUnit::Subject { max_silos_per_subject: 3 }] {
+        let who = sensitivity(unit);
+        for bits in [0, 8, 20, 32] {
+            let lattice = Lattice::new(bits).unwrap();
+            let less = |scale: NoiseScale| NoiseScale::from_steps(scale.steps() - 1, lattice).unwrap();
+            for queries in [7, 1000] {
+                let sigma = gnmax_sigma_for(epsilon, delta, queries, &who, lattice).unwrap();
+                assert_least(cap, queries, &who, GnMax::new(sigma).into(), GnMax::new(less(sigma)).into());
+
+                let scale = lnmax_scale_for(epsilon, delta, queries, &who, lattice).unwrap();
+                assert_least(cap, queries, &who, LnMax::new(scale).into(), LnMax::new(less(scale)).into());
+
+                let ratio = 3.75;
+                let (sigma1, sigma2) =
+                    confident_gnmax_sigmas_for(epsilon, delta, queries, ratio, &who, lattice).unwrap();
+                assert!(sigma1.steps() as f64 >= ratio * sigma2.steps() as f64);
+                assert!((sigma1.steps() - 1) as f64 <= ratio * sigma2.steps() as f64);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "small and positive"
+                )]
+                let smaller_sigma1 = (ratio * (sigma2.steps() - 1) as f64).ceil() as u64;
+                let smaller_sigma1 = NoiseScale::from_steps(smaller_sigma1, lattice).unwrap();
+                let threshold = Threshold::from_steps(0, lattice).unwrap();
+                assert_least(
+                    cap,
+                    queries,
+                    &who,
+                    ConfidentGnMax::new(threshold, sigma1, sigma2).unwrap().into(),
+                    ConfidentGnMax::new(threshold, smaller_sigma1, less(sigma2)).unwrap().into(),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn impossible_targets_are_refused_by_name() {
+    let (epsilon, delta) = (Epsilon::new(1.0).unwrap(), Delta::new(1e-5).unwrap());
+    let who = sensitivity(PrivacyUnit::Record);
+    let lattice = Lattice::DEFAULT;
+    let refusal = gnmax_sigma_for(epsilon, delta, 0, &who, lattice).unwrap_err();
+    assert!(matches!(refusal, Error::OutOfRange { field: "queries", .. }), "{refusal}");
+    let refusal = lnmax_scale_for(epsilon, delta, u64::MAX, &who, lattice).unwrap_err();
+    assert!(matches!(refusal, Error::Unreachable { queries: u64::MAX, .. }), "{refusal}");
+    for ratio in [0.0, -1.0, f64::NAN, 1e9] {
+        let refusal = confident_gnmax_sigmas_for(epsilon, delta, 10, ratio, &who, lattice).unwrap_err();
+        assert!(
+            matches!(
+                refusal,
+                Error::OutOfRange { field: "sigma_ratio", .. }
+                    | Error::NotFinite { field: "sigma_ratio", .. }
+            ),
+            "{refusal}"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! Claims about the whole crate: laws of the noise, prices, conversions and sensitivities, checked against
+//! numbers that were computed elsewhere (`tests/vectors`, each with its origin) and against brute force.
+
+#![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
+
+mod accounting;
+mod argmax_law;
+mod calibration;
+mod chi_square;
+mod noise_law;
+mod prices;
+mod sensitivity;
+mod soundness;
