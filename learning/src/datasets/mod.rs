@@ -1,0 +1,91 @@
+//! Where rows come from: the embedded optdigits, or files in CSV, IDX or NPY, plain or gzipped.
+
+mod arrays;
+mod csv;
+mod gzip;
+mod idx;
+mod npy;
+mod optdigits;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dataset, Error, Result};
+pub use csv::CsvSource;
+
+/// The three roles of rows in a simulation.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    /// What the organisations hold: labelled.
+    pub private: Dataset,
+    /// Public examples to ask about. The labels, where known, serve only to measure.
+    pub pool: Dataset,
+    /// Rows that measure the student.
+    pub test: Dataset,
+}
+
+/// A data set that a configuration names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum DatasetSpec {
+    /// The embedded handwritten digits.
+    Optdigits,
+    /// A text table.
+    Csv(CsvSource),
+    /// Arrays in IDX, as MNIST is distributed.
+    Idx {
+        /// Examples: rows × any shape.
+        examples: PathBuf,
+        /// Labels: one whole number per row.
+        labels: PathBuf,
+        /// Number of classes. Parties of one campaign must declare it; when absent, one more than the largest label.
+        #[serde(default)]
+        classes: Option<u16>,
+    },
+    /// Arrays in NPY.
+    Npy {
+        /// Examples: rows × any shape.
+        examples: PathBuf,
+        /// Labels: one whole number per row.
+        labels: PathBuf,
+        /// Number of classes, as for IDX.
+        #[serde(default)]
+        classes: Option<u16>,
+    },
+}
+
+impl DatasetSpec {
+    /// All rows of the files as one data set; of optdigits, the private ones.
+    pub fn load(&self) -> Result<Dataset> {
+        match self {
+            Self::Optdigits => optdigits::private(),
+            Self::Csv(source) => source.load(),
+            Self::Idx { examples, labels, classes } => idx::load(examples, labels, *classes),
+            Self::Npy { examples, labels, classes } => npy::load(examples, labels, *classes),
+        }
+    }
+
+    /// Private rows, pool and test rows for a simulation. Of optdigits, all 3,823 rows of the training writers are
+    /// private; of the 1,797 rows of the test writers, 900 dealt by `seed` are the pool and the other 897 the test
+    /// rows. Anything else is dealt 80/10/10 by `seed`; a subject's rows may then be in several of the three, but in
+    /// only one organisation.
+    ///
+    /// Refused, besides what [`DatasetSpec::load`] refuses: fewer than 10 rows.
+    pub fn splits(&self, seed: u64) -> Result<Splits> {
+        if matches!(self, Self::Optdigits) {
+            return optdigits::splits(seed);
+        }
+        let all = self.load()?;
+        let tenth = all.rows() / 10;
+        if tenth == 0 {
+            return Err(Error::argument(
+                "rows",
+                all.rows(),
+                "bring at least 10 rows, so that private, pool and test parts have one each",
+            ));
+        }
+        let [private, pool, test] = all.split([all.rows() - 2 * tenth, tenth, tenth], seed)?;
+        Ok(Splits { private, pool, test })
+    }
+}
