@@ -1,0 +1,136 @@
+//! What can go wrong in the shell; every message names the thing, its value and what to do about it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A fault of identity, certificates, serving or calling. Faults of settings are [`crate::config::ConfigError`].
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A part of an identity is not a DNS label in lower case.
+    #[error(
+        "{field} {value:?} is not a valid name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+    )]
+    InvalidName {
+        /// Which part: `consortium`, `organisation` or `name`.
+        field: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A word that is not a role.
+    #[error("role {value:?} is unknown: use aggregator, teacher, student or client")]
+    InvalidRole {
+        /// What was given.
+        value: String,
+    },
+    /// Text that is not an identity.
+    #[error("identity {value:?} is malformed: write conclave://CONSORTIUM/ROLE/ORGANISATION/NAME")]
+    InvalidIdentity {
+        /// What was given.
+        value: String,
+    },
+    /// A certificate that does not carry exactly one consistent identity.
+    #[error("certificate refused: {reason}; issue it with `conclave provision`")]
+    CertificateRefused {
+        /// Why, in words.
+        reason: String,
+    },
+    /// A file of a kit or an authority is missing, unreadable, malformed or does not fit the others.
+    #[error("{}: {problem}; {fix}", path.display())]
+    KitFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
+    /// The authority cannot make this certificate.
+    #[error("cannot issue a certificate for {subject}: {problem}; {fix}")]
+    CannotIssue {
+        /// For whom.
+        subject: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// A limit that would make the server useless.
+    #[error("limit {field} is {value}: it must be at least 1")]
+    InvalidLimit {
+        /// The limit.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+    },
+    /// An address that is not `HOST:PORT`.
+    #[error("address {value:?} is malformed: write HOST:PORT, for example 10.0.0.5:7401")]
+    InvalidAddress {
+        /// What was given.
+        value: String,
+    },
+    /// Plain text was asked for, but not on this machine alone.
+    #[error(
+        "address {address} is not loopback: plain text is allowed on 127.0.0.1 or [::1] only; use a kit for mutual TLS"
+    )]
+    NotLoopback {
+        /// The address.
+        address: String,
+    },
+    /// Somebody else listens there.
+    #[error(
+        "address {address} is in use: stop the other process, or choose another port (0 picks a free one)"
+    )]
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Listening failed for another reason.
+    #[error(
+        "cannot listen on {address}: {source}; choose an address of this machine and a port that this user may bind"
+    )]
+    CannotListen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The TLS settings of a kit were refused by the TLS library.
+    #[error("TLS cannot be set up for {subject}: {problem}; issue the kit again with `conclave provision`")]
+    TlsSetup {
+        /// Whose kit.
+        subject: String,
+        /// What the library said.
+        problem: String,
+    },
+    /// The server stopped with a fault.
+    #[error("serving on {address} failed: {problem}")]
+    Serving {
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        problem: String,
+    },
+    /// The peer was not reached, or was not who it should be, or did not want us.
+    #[error("{peer} at {address}: {problem}; {fix}")]
+    Unreachable {
+        /// Who was expected there.
+        peer: String,
+        /// Where.
+        address: String,
+        /// What happened, in words.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
+    /// Telemetry was started twice or with a malformed filter.
+    #[error(
+        "log filter {filter:?}: {problem}; write a level (info) or targets (conclave_aggregator=debug,info)"
+    )]
+    Telemetry {
+        /// The filter.
+        filter: String,
+        /// What is wrong.
+        problem: String,
+    },
+}

@@ -1,0 +1,34 @@
+//! The shell: what every long-running process of Conclave needs, once.
+//!
+//! - who is calling: [`identity`], [`kit`], [`authority`], [`authorise`] (mutual TLS with the role inside the certificate);
+//! - serving and calling: [`server`], [`channel`], [`deadline`], [`health`], [`wire_error`];
+//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`clock`].
+//!
+//! It knows nothing of votes, budgets, models or the project's own messages, and depends on none of our crates.
+//! It is also the one place that may read the system clock and the environment: everything else takes them as arguments.
+
+pub mod authorise;
+pub mod authority;
+pub mod channel;
+pub mod clock;
+pub mod config;
+pub mod deadline;
+pub mod error;
+pub mod health;
+pub mod identity;
+pub mod kit;
+pub mod lifecycle;
+pub mod server;
+pub mod telemetry;
+pub mod wire_error;
+
+mod certificate;
+mod connection;
+
+pub use authorise::{RoleTable, peer_identity};
+pub use channel::{ChannelLimits, ClientTransport};
+pub use error::ServiceError;
+pub use identity::{Identity, Role};
+pub use kit::Kit;
+pub use server::{RunningServer, Server, ServerLimits, ServerTransport};
+pub use wire_error::Refusal;
