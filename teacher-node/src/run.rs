@@ -1,0 +1,110 @@
+//! The life of a node as a process: identity, settings, data, training, listening, stopping.
+
+use std::path::Path;
+
+use conclave_learning::features::FeatureSpec;
+use conclave_ledger::LedgerError;
+use conclave_proto::ids::{NodeId, OrganisationId};
+use conclave_service::clock::WallClock;
+use conclave_service::config::Loaded;
+use conclave_service::lifecycle::{ExitStatus, Failure};
+use conclave_service::{Kit, Role, ServerTransport};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::TeacherNodeConfig;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::shard::{Shard, partition_key};
+use crate::{PARTITION_KEY, PublicPool, TeacherNode};
+
+/// Starts the node that the configuration describes and serves until `shutdown` is cancelled.
+pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken) -> Result<(), Failure> {
+    let config = &loaded.value;
+    let (transport, organisation, node) = identity(config)?;
+    let settings = TeacherNodeConfig::check(loaded, organisation, node)?;
+    let (organisation, name) = (settings.organisation.clone(), settings.node.clone());
+    tracing::info!(%organisation, node = %name, teachers = settings.teachers, "training the teachers of this node");
+
+    let config = config.clone();
+    let address = config.listen;
+    let preparing = tokio::task::spawn_blocking(move || prepare(&config, settings));
+    let node = tokio::select! {
+        prepared = preparing => prepared.map_err(|panic| Failure::new(ExitStatus::Other, panic.to_string()))??,
+        () = shutdown.cancelled() => return Err(Failure::interrupted("nothing was answered yet; start the node again")),
+    };
+    let member = node.member();
+    tracing::info!(data = %member.data, partition = %member.partition, teachers = member.teachers, "teachers are ready");
+
+    let running = node.serve(address, transport, shutdown).await?;
+    tracing::info!(address = %running.address(), "listening");
+    running.finished().await?;
+    tracing::info!("stopped; the guard's book is closed");
+    Ok(())
+}
+
+fn prepare(config: &TeacherNodeConfig, settings: Settings) -> Result<TeacherNode, Error> {
+    make_state_dir(&settings.state_dir)?;
+    let examples = config.pool.source.load()?;
+    let features = config.pool.features.unwrap_or_else(|| FeatureSpec::for_schema(examples.schema()));
+    let pool = PublicPool::new(examples, &features)?;
+    let key = partition_key(&settings.state_dir.join(PARTITION_KEY))?;
+    let shard = Shard::open(&config.data.source, key)?;
+    let progress = |done, total| tracing::debug!(done, total, "teachers vote on the public pool");
+    TeacherNode::prepare(settings, &shard, &pool, progress)
+}
+
+/// The state of a silo: for its owner only.
+pub(crate) fn make_state_dir(dir: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(dir)
+        .map_err(|error| Error::file(dir, &error, "choose a state_dir that this user may write"))
+}
+
+/// How the node is reached, and what it is called: by its certificate, or by its settings in plain text.
+fn identity(config: &TeacherNodeConfig) -> Result<(ServerTransport, OrganisationId, NodeId), Failure> {
+    let bad = |message: String| Failure::new(ExitStatus::BadInput, message);
+    let named = |transport, organisation: &str, node: &str| {
+        let organisation = OrganisationId::new(organisation).map_err(|error| bad(error.to_string()))?;
+        let node = NodeId::new(node).map_err(|error| bad(error.to_string()))?;
+        Ok((transport, organisation, node))
+    };
+    match (&config.kit, &config.plaintext_loopback) {
+        (Some(dir), None) => {
+            let kit = Kit::load(dir, WallClock::now_ms())?;
+            let identity = kit.identity().clone();
+            if identity.role() != Role::Teacher {
+                let path = dir.display();
+                return Err(bad(format!(
+                    "kit {path}: it is that of {identity}; give the kit of a teacher node"
+                )));
+            }
+            named(ServerTransport::Mutual(kit), identity.organisation(), identity.name())
+        }
+        (None, Some(name)) => named(ServerTransport::PlaintextLoopback, &name.organisation, &name.node),
+        _ => Err(bad(
+            "setting kit: give either a kit (mutual TLS) or [plaintext_loopback], not both".to_owned()
+        )),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match error {
+            Error::Service(error) => return error.into(),
+            Error::Guard(LedgerError::Corrupt { .. } | LedgerError::NotALedger { .. }) => {
+                ExitStatus::Verification
+            }
+            Error::Guard(_) => ExitStatus::Other,
+            Error::Learning(_)
+            | Error::Pool(_)
+            | Error::Setting { .. }
+            | Error::DataChanged { .. }
+            | Error::File { .. } => ExitStatus::BadInput,
+        };
+        Self::new(status, error.to_string())
+    }
+}
