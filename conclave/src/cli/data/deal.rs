@@ -1,0 +1,104 @@
+//! `conclave data partition`: one data set to the files of a trial cluster.
+//!
+//! ```text
+//! OUT/pool/NAME.csv   OUT/test/NAME.csv   OUT/organisation-1/NAME.csv   OUT/organisation-2/NAME.csv   …
+//! ```
+//!
+//! All files have the same name because a table's schema is called after its file.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use conclave_learning::Dataset;
+use conclave_learning::dealing::Dealing;
+use serde::Serialize;
+
+use super::source::Source;
+use super::write_new;
+use crate::cli::simulate::partition;
+use crate::cli::{Console, Exit, Fault};
+
+/// What to deal to whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct DealArgs {
+    #[command(flatten)]
+    source: Source,
+    /// How many organisations
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    organisations: u32,
+    /// How rows are dealt: iid, or by:COLUMN
+    #[arg(long, value_name = "PARTITION", value_parser = partition, default_value = "iid")]
+    partition: Dealing,
+    /// Seeds the split and the dealing
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// A new directory
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Part {
+    role: String,
+    rows: usize,
+    path: PathBuf,
+}
+
+pub(super) fn run(args: &DealArgs, console: &Console) -> Result<Exit, Fault> {
+    let splits = args.source.spec()?.splits(args.seed)?;
+    let shards = args.partition.deal(&splits.private, args.organisations, args.seed)?;
+    let mut datasets = vec![("pool".to_owned(), splits.pool), ("test".to_owned(), splits.test)];
+    datasets.extend((1..).zip(shards).map(|(number, shard)| (format!("organisation-{number}"), shard)));
+    let mut parts = Vec::new();
+    for (role, data) in datasets {
+        let path = args.out.join(&role).join(format!("{}.csv", data.schema().name()));
+        make_parent(&path)?;
+        write_new(&path, table(&data).as_bytes())?;
+        parts.push(Part { role, rows: data.rows(), path });
+    }
+    let words = || {
+        let mut text = String::new();
+        for Part { role, rows, path } in &parts {
+            let _ = writeln!(text, "{role:<18} {rows:>8} rows  {}", path.display());
+        }
+        text
+    };
+    console.result(words, &serde_json::json!({ "parts": parts }))?;
+    Ok(Exit::Done)
+}
+
+fn make_parent(path: &Path) -> Result<(), Fault> {
+    let parent = path.parent().expect("the path ends in a role and a file name");
+    fs::create_dir_all(parent).map_err(|error| {
+        let shown = parent.display().to_string();
+        Fault::input("unusable-directory", "--out", shown, error, "name a directory that can be made")
+    })
+}
+
+/// The rows as CSV (RFC 4180) with a header, the label in the last column, the subject before it.
+fn table(data: &Dataset) -> String {
+    let schema = data.schema();
+    let mut text = String::new();
+    let mut head: Vec<String> = schema.feature_names().iter().map(|name| quoted(name)).collect();
+    head.extend(data.subjects().map(|_| "subject".to_owned()));
+    head.extend(data.labels().map(|_| "label".to_owned()));
+    text += &head.join(",");
+    text.push('\n');
+    for (index, row) in data.features().outer_iter().enumerate() {
+        let mut cells: Vec<String> = row.iter().map(f32::to_string).collect();
+        cells.extend(data.subjects().map(|subjects| quoted(&subjects[index])));
+        cells.extend(data.labels().map(|labels| quoted(&schema.class_names()[labels[index].index()])));
+        text += &cells.join(",");
+        text.push('\n');
+    }
+    text
+}
+
+fn quoted(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
