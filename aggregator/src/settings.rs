@@ -1,0 +1,107 @@
+//! What an aggregator may run on: checked settings, from a configuration ([`crate::config`]) or made in code by a
+//! simulation.
+
+use std::path::PathBuf;
+
+use conclave_privacy::mechanism::Mechanism;
+use conclave_privacy::quantity::{Delta, Epsilon};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
+use conclave_proto::ids::{CampaignId, NodeId, OrganisationId};
+use conclave_proto::pool::PoolManifest;
+use conclave_service::{ChannelLimits, Kit, ServerLimits};
+use serde::{Deserialize, Serialize};
+
+/// Everything that an aggregator must know besides what its nodes tell at enrolment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The campaign to run; with what the nodes tell it becomes the contract.
+    pub campaign: CampaignSettings,
+    /// The cap of every silo's data, for the life of the data.
+    pub accounts: AccountSettings,
+    /// What may be asked.
+    pub pool: PoolManifest,
+    /// The ledger: opened when the file exists, made otherwise.
+    pub ledger: PathBuf,
+    /// Who takes part, and where.
+    pub nodes: Vec<NodeSettings>,
+    /// How much is under way at once.
+    pub flow: Flow,
+    /// Bounds of the gRPC server.
+    pub server: ServerLimits,
+    /// Bounds of the channels to the nodes.
+    pub channel: ChannelLimits,
+}
+
+/// A campaign as its operator plans it.
+#[derive(Debug, Clone)]
+pub struct CampaignSettings {
+    /// Names it; another name is another campaign, which starts from what is left of the budgets.
+    pub id: CampaignId,
+    /// What is drawn per query.
+    pub mechanism: Mechanism,
+    /// Who is protected.
+    pub unit: PrivacyUnit,
+    /// How neighbouring data sets differ.
+    pub adjacency: Adjacency,
+    /// How records turn into votes.
+    pub scheme: VotingScheme,
+    /// The campaign's part of its members' budgets, at `delta`.
+    pub epsilon: Epsilon,
+    /// The probability with which the guarantee may fail; the same as that of the accounts.
+    pub delta: Delta,
+    /// Fewest teachers whose votes must have arrived for a draw.
+    pub teachers_quorum_min: u32,
+    /// Most queries that the campaign may ask.
+    pub queries_max: u32,
+    /// How long votes are waited for, in milliseconds.
+    pub vote_deadline_ms: u32,
+}
+
+/// The cap of every silo's data.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountSettings {
+    /// ε of the cap, at the campaign's δ.
+    pub epsilon: Epsilon,
+    /// In how many silos one person may have rows, as the consortium declares.
+    pub max_silos_per_subject: u32,
+}
+
+/// One teacher node, as its certificate names it, and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// The node.
+    pub node: NodeId,
+    /// `HOST:PORT`.
+    pub address: String,
+}
+
+/// How much is under way at once, and how often an absent node is looked for. In TOML every field may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flow {
+    /// Most queries that are asked in one batch.
+    pub batch_queries_max: usize,
+    /// Most batches between their reservation and their release.
+    pub batches_in_flight_max: usize,
+    /// How long after a batch without quorum the next is tried, and an absent node is looked for, in milliseconds.
+    pub retry_ms: u64,
+    /// How long a new campaign waits for nodes that are not there yet, in milliseconds.
+    pub enrolment_wait_ms: u64,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { batch_queries_max: 100, batches_in_flight_max: 8, retry_ms: 1_000, enrolment_wait_ms: 30_000 }
+    }
+}
+
+/// How nodes are called and callers are received.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Mutual TLS with this kit, in both directions.
+    Mutual(Box<Kit>),
+    /// Plain text on this machine only.
+    PlaintextLoopback,
+}
