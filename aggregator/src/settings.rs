@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use conclave_ledger::QUERIES_PER_RESERVATION_MAX;
 use conclave_privacy::mechanism::Mechanism;
 use conclave_privacy::quantity::{Delta, Epsilon};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
@@ -94,6 +95,19 @@ pub struct Flow {
 impl Default for Flow {
     fn default() -> Self {
         Self { batch_queries_max: 100, batches_in_flight_max: 8, retry_ms: 1_000, enrolment_wait_ms: 30_000 }
+    }
+}
+
+impl Flow {
+    /// Setting, value, least and most.
+    pub(crate) fn ranges(&self) -> [(&'static str, u64, u64, u64); 4] {
+        let day_ms = 24 * 60 * 60 * 1_000;
+        [
+            ("batch_queries_max", self.batch_queries_max as u64, 1, QUERIES_PER_RESERVATION_MAX as u64),
+            ("batches_in_flight_max", self.batches_in_flight_max as u64, 1, 1_024),
+            ("retry_ms", self.retry_ms, 10, day_ms),
+            ("enrolment_wait_ms", self.enrolment_wait_ms, 0, day_ms),
+        ]
     }
 }
 

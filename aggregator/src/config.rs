@@ -1,0 +1,274 @@
+//! What an operator writes, and its check: [`AggregatorConfig`] becomes [`Settings`], or a list of all that is wrong.
+//!
+//! `deploy/config/aggregator.toml` shows every section.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Threshold};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
+use conclave_proto::ids::{CampaignId, NodeId, OrganisationId};
+use conclave_proto::pool::PoolManifest;
+use conclave_service::config::{ConfigError, Fault, Loaded};
+use conclave_service::{ChannelLimits, ServerLimits};
+use conclave_trust::contract::{QUERIES_MAX, VOTE_DEADLINE_MS};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{AccountSettings, CampaignSettings, Flow, NodeSettings, Settings};
+
+/// Names of environment variables begin with this.
+pub const ENV_PREFIX: &str = "CONCLAVE_AGGREGATOR";
+
+/// The settings file of an aggregator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregatorConfig {
+    /// Where to listen: `ADDRESS:PORT`.
+    pub listen: SocketAddr,
+    /// The folder with `ca.pem`, `cert.pem` and `key.pem`: mutual TLS.
+    pub kit: Option<PathBuf>,
+    /// Instead of a kit, for trials on one machine.
+    #[serde(default)]
+    pub plaintext_loopback: bool,
+    /// The ledger; made when missing.
+    pub ledger: PathBuf,
+    /// The manifest of the public pool, from `conclave data manifest`.
+    pub pool: PathBuf,
+    /// The campaign to run.
+    pub campaign: CampaignConfig,
+    /// The cap of every silo's data.
+    pub accounts: AccountsConfig,
+    /// Who takes part, and where.
+    pub nodes: Vec<NodeConfig>,
+    /// How much is under way at once.
+    #[serde(default)]
+    pub flow: Flow,
+    /// Bounds of the gRPC server.
+    #[serde(default)]
+    pub server: ServerLimits,
+    /// Bounds of the channels to the nodes.
+    #[serde(default)]
+    pub channel: ChannelLimits,
+}
+
+/// A campaign as its operator plans it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignConfig {
+    /// Names it.
+    pub id: String,
+    /// What is drawn per query, with its noise in votes.
+    pub mechanism: MechanismConfig,
+    /// Noise is drawn in steps of 2^-`lattice_bits` votes.
+    #[serde(default = "lattice_bits")]
+    pub lattice_bits: u8,
+    /// `"record"`, `{ subject = { max_silos_per_subject = 1 } }` or `{ organisation = { teachers_max = 25 } }`.
+    pub unit: PrivacyUnit,
+    /// `"add_remove"` or `"replace"`.
+    #[serde(default)]
+    pub adjacency: Adjacency,
+    /// The campaign's part of the budget, at δ.
+    pub epsilon: f64,
+    /// The probability with which the guarantee may fail.
+    pub delta: f64,
+    /// Fewest teachers whose votes must have arrived for a draw.
+    pub teachers_quorum_min: u32,
+    /// Most queries that the campaign may ask.
+    pub queries_max: u32,
+    /// How long votes are waited for.
+    #[serde(default = "vote_deadline_ms")]
+    pub vote_deadline_ms: u32,
+}
+
+/// What is drawn per query, with its noise in votes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MechanismConfig {
+    /// Laplace noise on each count.
+    #[serde(rename = "lnmax")]
+    LnMax {
+        /// The scale b.
+        scale: f64,
+    },
+    /// Gaussian noise on each count.
+    #[serde(rename = "gnmax")]
+    GnMax {
+        /// The standard deviation.
+        sigma: f64,
+    },
+    /// A noisy threshold test, then Gaussian noise on each count.
+    #[serde(rename = "confident-gnmax")]
+    ConfidentGnMax {
+        /// T, the votes that the largest count must reach.
+        threshold: f64,
+        /// The standard deviation of the noise of the threshold test.
+        sigma1: f64,
+        /// The standard deviation of the noise on each count.
+        sigma: f64,
+    },
+}
+
+/// The cap of every silo's data, for the life of the data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// ε at the campaign's δ.
+    pub epsilon: f64,
+    /// In how many silos one person may have rows, as the consortium declares.
+    #[serde(default = "one")]
+    pub max_silos_per_subject: u32,
+}
+
+/// One teacher node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The organisation, as in the node's certificate.
+    pub organisation: String,
+    /// The node, as in its certificate.
+    pub node: String,
+    /// `HOST:PORT`.
+    pub address: String,
+}
+
+impl AggregatorConfig {
+    /// Settings to run on, with the `pool` that the configuration names; or everything that is wrong, each with its key
+    /// and where it was written.
+    pub fn check(loaded: &Loaded<Self>, pool: PoolManifest) -> Result<Settings, ConfigError> {
+        let config = &loaded.value;
+        let mut check = Check { loaded, faults: Vec::new() };
+        let campaign = check.campaign(&config.campaign);
+        let accounts = check.accounts(&config.accounts);
+        let nodes = check.nodes(&config.nodes);
+        check.flow(&config.flow);
+        match (campaign, accounts, &check.faults[..]) {
+            (Some(campaign), Some(accounts), []) => Ok(Settings {
+                campaign,
+                accounts,
+                pool,
+                ledger: config.ledger.clone(),
+                nodes,
+                flow: config.flow,
+                server: config.server,
+                channel: config.channel,
+            }),
+            _ => Err(ConfigError::Faults(check.faults)),
+        }
+    }
+}
+
+/// Collects what is wrong.
+struct Check<'a> {
+    loaded: &'a Loaded<AggregatorConfig>,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn campaign(&mut self, config: &CampaignConfig) -> Option<CampaignSettings> {
+        let id = self.take("campaign.id", &config.id, CampaignId::new(&config.id));
+        let mechanism = self.mechanism(config);
+        let epsilon = self.take("campaign.epsilon", config.epsilon, Epsilon::new(config.epsilon));
+        let delta = self.take("campaign.delta", config.delta, Delta::new(config.delta));
+        self.within("campaign.teachers_quorum_min", config.teachers_quorum_min, 1, u32::MAX);
+        self.within("campaign.queries_max", config.queries_max, 1, QUERIES_MAX);
+        let (shortest, longest) = VOTE_DEADLINE_MS.into_inner();
+        self.within("campaign.vote_deadline_ms", config.vote_deadline_ms, shortest, longest);
+        Some(CampaignSettings {
+            id: id?,
+            mechanism: mechanism?,
+            unit: config.unit,
+            adjacency: config.adjacency,
+            scheme: VotingScheme::Ensemble,
+            epsilon: epsilon?,
+            delta: delta?,
+            teachers_quorum_min: config.teachers_quorum_min,
+            queries_max: config.queries_max,
+            vote_deadline_ms: config.vote_deadline_ms,
+        })
+    }
+
+    fn mechanism(&mut self, config: &CampaignConfig) -> Option<Mechanism> {
+        let bits = config.lattice_bits;
+        let lattice = self.take("campaign.lattice_bits", bits, Lattice::new(bits))?;
+        let mut scale = |name: &str, votes: f64| {
+            self.take(&format!("campaign.mechanism.{name}"), votes, NoiseScale::from_votes(votes, lattice))
+        };
+        match config.mechanism {
+            MechanismConfig::LnMax { scale: b } => Some(LnMax::new(scale("scale", b)?).into()),
+            MechanismConfig::GnMax { sigma } => Some(GnMax::new(scale("sigma", sigma)?).into()),
+            MechanismConfig::ConfidentGnMax { threshold, sigma1, sigma } => {
+                let (sigma1, sigma) = (scale("sigma1", sigma1), scale("sigma", sigma));
+                let votes = Threshold::from_votes(threshold, lattice);
+                let threshold = self.take("campaign.mechanism.threshold", threshold, votes)?;
+                let confident = ConfidentGnMax::new(threshold, sigma1?, sigma?);
+                self.take("campaign.mechanism", "confident-gnmax", confident).map(Mechanism::from)
+            }
+        }
+    }
+
+    fn accounts(&mut self, config: &AccountsConfig) -> Option<AccountSettings> {
+        self.within("accounts.max_silos_per_subject", config.max_silos_per_subject, 1, u32::MAX);
+        let epsilon = self.take("accounts.epsilon", config.epsilon, Epsilon::new(config.epsilon));
+        Some(AccountSettings { epsilon: epsilon?, max_silos_per_subject: config.max_silos_per_subject })
+    }
+
+    fn nodes(&mut self, configs: &[NodeConfig]) -> Vec<NodeSettings> {
+        if configs.is_empty() {
+            self.fault("nodes", 0, "name at least one teacher node");
+        }
+        let mut organisations = HashSet::new();
+        let mut nodes = Vec::new();
+        for (index, NodeConfig { organisation, node, address }) in configs.iter().enumerate() {
+            let key = |field: &str| format!("nodes[{index}].{field}");
+            if !organisations.insert(organisation) {
+                self.fault(&key("organisation"), organisation, "name every organisation once");
+            }
+            let organisation =
+                self.take(&key("organisation"), organisation, OrganisationId::new(organisation));
+            let node = self.take(&key("node"), node, NodeId::new(node));
+            if let (Some(organisation), Some(node)) = (organisation, node) {
+                nodes.push(NodeSettings { organisation, node, address: address.clone() });
+            }
+        }
+        nodes
+    }
+
+    fn flow(&mut self, flow: &Flow) {
+        for (key, value, least, most) in flow.ranges() {
+            self.within(&format!("flow.{key}"), value, least, most);
+        }
+    }
+
+    /// The checked value of the setting `key`, or one fault more.
+    fn take<T>(&mut self, key: &str, value: impl Display, checked: Result<T, impl Display>) -> Option<T> {
+        checked.map_err(|error| self.fault(key, value, error.to_string())).ok()
+    }
+
+    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: T, least: T, most: T) {
+        if value < least || value > most {
+            self.fault(key, value, format!("give {least} to {most}"));
+        }
+    }
+
+    fn fault(&mut self, key: &str, value: impl Display, fix: impl Into<String>) {
+        self.faults.push(self.loaded.fault(key, value, fix));
+    }
+}
+
+const fn lattice_bits() -> u8 {
+    Lattice::DEFAULT.bits()
+}
+
+const fn vote_deadline_ms() -> u32 {
+    10_000
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests;

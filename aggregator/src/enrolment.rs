@@ -1,0 +1,327 @@
+//! Enrolment: what the nodes tell about themselves becomes the contract, and every silo agrees to it.
+//!
+//! A new campaign needs every silo: its data get an account, or are recognised, and its agreement is asked for. A campaign
+//! that is in the ledger already goes by the contract that stands there; a node that comes back must still be the member
+//! that agreed, with the same data, split the same way.
+
+use std::time::{Duration, Instant};
+
+use conclave_ledger::{AccountState, AccountTerms, CampaignTerms, DataKey, Digest, Predecessor};
+use conclave_proto::PROTOCOL;
+use conclave_proto::common::v1 as common;
+use conclave_proto::ids::{DataId, PartitionDigest};
+use conclave_proto::teacher::v1::DescribeResponse;
+use conclave_trust::{Contract, Member, TrustMode};
+use prost::Message as _;
+
+use crate::error::{Error, Result};
+use crate::sessions::{Session, Silence};
+use crate::settings::{NodeSettings, Settings};
+
+/// What a node tells about itself, checked against the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Description {
+    pub(crate) member: Member,
+    /// The data before these, if the operator names them, and whether no person is in both.
+    pub(crate) predecessor: Option<(DataId, bool)>,
+}
+
+/// Why a node cannot take part now.
+#[derive(Debug)]
+pub(crate) enum Hindrance {
+    /// It may come back.
+    Passing(String),
+    /// It will not fit before somebody changes something.
+    Lasting(Error),
+}
+
+/// Every node's description; waits for nodes that are not up yet as long as the settings allow.
+pub(crate) async fn describe_all(sessions: &[Session], settings: &Settings) -> Result<Vec<Description>> {
+    let patience = Duration::from_millis(settings.flow.enrolment_wait_ms);
+    let retry = Duration::from_millis(settings.flow.retry_ms).min(RETRY_MAX);
+    let started = Instant::now();
+    let mut described = vec![None; sessions.len()];
+    loop {
+        let mut absent = Vec::new();
+        for (session, described) in sessions.iter().zip(&mut described).filter(|(_, known)| known.is_none()) {
+            match describe(session, settings).await {
+                Ok(description) => *described = Some(description),
+                Err(Hindrance::Passing(words)) => absent.push(words),
+                Err(Hindrance::Lasting(error)) => return Err(error),
+            }
+        }
+        if absent.is_empty() {
+            return Ok(described.into_iter().flatten().collect());
+        }
+        if started.elapsed() >= patience {
+            return Err(Error::Absent(absent));
+        }
+        tracing::info!(waiting_for = absent.join("; "), "teacher nodes are not there yet");
+        tokio::time::sleep(retry).await;
+    }
+}
+
+/// Asks one node, and checks what it tells.
+pub(crate) async fn describe(session: &Session, settings: &Settings) -> Result<Description, Hindrance> {
+    let answer = session.describe().await.map_err(|silence| hindered(session, silence))?;
+    check(answer, session.node(), settings).map_err(Hindrance::Lasting)
+}
+
+/// Asks one node for its agreement to `contract`.
+pub(crate) async fn agree(session: &Session, contract: &Contract) -> Result<(), Hindrance> {
+    let digest = session.accept(contract.into()).await.map_err(|silence| hindered(session, silence))?;
+    if digest == contract.digest().as_bytes() {
+        return Ok(());
+    }
+    Err(Hindrance::Lasting(misfit(
+        session.node(),
+        "it computed another digest of the contract".to_owned(),
+        "run the same version on both sides",
+    )))
+}
+
+/// A node that was away: still the same member, and agreeing?
+pub(crate) async fn rejoin(
+    session: &Session,
+    settings: &Settings,
+    contract: &Contract,
+) -> Result<(), Hindrance> {
+    let description = describe(session, settings).await?;
+    let agreed = contract.members.iter().find(|member| member.organisation == session.node().organisation);
+    let now = &description.member;
+    let Some(agreed) = agreed else {
+        let fix = "list the nodes that the contract names, or open a new campaign";
+        return Err(Hindrance::Lasting(misfit(
+            session.node(),
+            "it is no member of the contract".into(),
+            fix,
+        )));
+    };
+    let same = |what: &str, was: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
+        let (was, is) = (was.to_string(), is.to_string());
+        if was == is {
+            return Ok(());
+        }
+        Err(Hindrance::Lasting(misfit(
+            session.node(),
+            format!("its {what} changed: agreed was {was}, now it is {is}"),
+            "restore the data that the silo agreed with, or open a new campaign",
+        )))
+    };
+    same("name", &agreed.node, &now.node)?;
+    same("data id", &agreed.data, &now.data)?;
+    same("data (partition digest)", &agreed.partition, &now.partition)?;
+    same("number of teachers", &agreed.teachers, &now.teachers)?;
+    agree(session, contract).await
+}
+
+fn hindered(session: &Session, silence: Silence) -> Hindrance {
+    match silence {
+        Silence::Refused(words) => Hindrance::Lasting(misfit(
+            session.node(),
+            words,
+            "change the setting on either side; a contract needs every silo's agreement",
+        )),
+        Silence::Absent(_) | Silence::Late | Silence::Forgot => {
+            Hindrance::Passing(format!("{}: {silence}", session.name()))
+        }
+    }
+}
+
+/// Checks a description; what the silo itself checks against the contract is left to it.
+fn check(answer: DescribeResponse, node: &NodeSettings, settings: &Settings) -> Result<Description> {
+    let differs = |what: &str, theirs: &str, ours: &str, fix: &str| {
+        if theirs == ours {
+            return Ok(());
+        }
+        Err(misfit(node, format!("its {what} is {theirs}, here it is {ours}"), fix))
+    };
+    let spoken = answer.protocol.map_or(0, |version| version.major);
+    let same_version = "run the same major version on both sides";
+    differs("protocol version", &spoken.to_string(), &PROTOCOL.major.to_string(), same_version)?;
+    let identity = "give the address of the node that this entry names";
+    differs("organisation", &answer.organisation, node.organisation.as_str(), identity)?;
+    differs("name", &answer.node, node.node.as_str(), identity)?;
+    let pool = &settings.pool;
+    let same_pool = "use the same pool file, classes and features at every party";
+    let classes = |names: &[String]| names.iter().take(CLASSES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    differs("list of classes", &classes(&answer.class_names), &classes(pool.class_names()), same_pool)?;
+    differs("pool digest", &hex(&answer.pool_digest), &hex(pool.digest().as_bytes()), same_pool)?;
+    differs("feature digest", &hex(&answer.features_digest), &hex(pool.features().as_bytes()), same_pool)?;
+    if answer.class_names != pool.class_names() {
+        return Err(misfit(node, "its classes differ".to_owned(), same_pool));
+    }
+    let member = Member {
+        organisation: node.organisation.clone(),
+        node: node.node.clone(),
+        data: DataId::new(&answer.data_id)?,
+        partition: PartitionDigest::from_slice(&answer.partition_digest)?,
+        teachers: answer.teachers,
+    };
+    let predecessor = match answer.successor_of.as_str() {
+        "" => None,
+        name => Some((DataId::new(name)?, answer.people_disjoint_from_predecessor)),
+    };
+    Ok(Description { member, predecessor })
+}
+
+/// The contract that these settings and members come to.
+pub(crate) fn contract(settings: &Settings, members: Vec<Member>, simulated: bool) -> Result<Contract> {
+    let plan = &settings.campaign;
+    let contract = Contract {
+        campaign: plan.id.clone(),
+        protocol_major: PROTOCOL.major,
+        trust_mode: TrustMode::TrustedAggregator,
+        scheme: plan.scheme,
+        mechanism: plan.mechanism,
+        unit: plan.unit,
+        adjacency: plan.adjacency,
+        class_names: settings.pool.class_names().to_vec(),
+        delta: plan.delta,
+        rho_cap: conclave_privacy::accountant::epsilon_to_rho(plan.epsilon, plan.delta),
+        teachers_quorum_min: plan.teachers_quorum_min,
+        queries_max: plan.queries_max,
+        vote_deadline_ms: plan.vote_deadline_ms,
+        pool: settings.pool.digest(),
+        features: settings.pool.features(),
+        simulated,
+        members,
+    };
+    contract.check()?;
+    Ok(contract)
+}
+
+/// Refuses settings under which the stored contract would read differently, and names the first difference.
+pub(crate) fn check_unchanged(stored: &Contract, settings: &Settings) -> Result<()> {
+    let mut listed: Vec<String> =
+        settings.nodes.iter().map(|node| format!("{}/{}", node.organisation, node.node)).collect();
+    listed.sort_unstable();
+    let mut agreed: Vec<String> =
+        stored.members.iter().map(|member| format!("{}/{}", member.organisation, member.node)).collect();
+    agreed.sort_unstable();
+    let now = contract(settings, stored.members.clone(), stored.simulated)?;
+    let fields: [(&'static str, String, String); 14] = [
+        ("protocol version", stored.protocol_major.to_string(), now.protocol_major.to_string()),
+        ("voting scheme", stored.scheme.name().to_owned(), now.scheme.name().to_owned()),
+        ("campaign.mechanism", words(&stored.mechanism), words(&now.mechanism)),
+        ("campaign.unit", words(&stored.unit), words(&now.unit)),
+        ("campaign.adjacency", stored.adjacency.name().to_owned(), now.adjacency.name().to_owned()),
+        ("classes of the pool", stored.class_names.join(", "), now.class_names.join(", ")),
+        ("campaign.delta", stored.delta.get().to_string(), now.delta.get().to_string()),
+        ("campaign.epsilon (as rho)", words(&stored.rho_cap), words(&now.rho_cap)),
+        (
+            "campaign.teachers_quorum_min",
+            stored.teachers_quorum_min.to_string(),
+            now.teachers_quorum_min.to_string(),
+        ),
+        ("campaign.queries_max", stored.queries_max.to_string(), now.queries_max.to_string()),
+        ("campaign.vote_deadline_ms", stored.vote_deadline_ms.to_string(), now.vote_deadline_ms.to_string()),
+        ("pool", stored.pool.to_string(), now.pool.to_string()),
+        ("features of the pool", stored.features.to_string(), now.features.to_string()),
+        ("nodes", agreed.join(", "), listed.join(", ")),
+    ];
+    match fields.into_iter().find(|(_, agreed, now)| agreed != now) {
+        Some((field, agreed, now)) => {
+            Err(Error::ContractChanged { campaign: stored.campaign.to_string(), field, agreed, now })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The contract as the ledger keeps it.
+pub(crate) fn campaign_terms(contract: &Contract, settings: &Settings) -> Result<CampaignTerms> {
+    let members = contract.members.iter().map(|member| DataKey::new(member.data.as_str()));
+    Ok(CampaignTerms {
+        key: conclave_ledger::CampaignKey::new(contract.campaign.as_str())?,
+        contract_digest: Digest::new(*contract.digest().as_bytes()),
+        contract: common::Contract::from(contract).encode_to_vec(),
+        mechanism: contract.mechanism,
+        unit: contract.unit,
+        adjacency: contract.adjacency,
+        scheme: contract.scheme,
+        epsilon: settings.campaign.epsilon,
+        delta: contract.delta,
+        queries_max: contract.queries_max.into(),
+        classes: contract.class_names.clone(),
+        members: members.collect::<conclave_ledger::Result<_>>()?,
+        simulated: contract.simulated,
+    })
+}
+
+/// The contract that the ledger keeps.
+pub(crate) fn stored_contract(terms: &CampaignTerms) -> Result<Contract> {
+    let unreadable = |problem: String| Error::Setting {
+        field: "campaign.id".to_owned(),
+        value: terms.key.to_string(),
+        fix: format!(
+            "its contract in the ledger cannot be read by this version ({problem}); use the version that wrote it"
+        ),
+    };
+    let message =
+        common::Contract::decode(terms.contract.as_slice()).map_err(|error| unreadable(error.to_string()))?;
+    let contract = Contract::try_from(message).map_err(|error| unreadable(error.to_string()))?;
+    if contract.digest().as_bytes() != terms.contract_digest.as_bytes() {
+        return Err(unreadable("its digest is another".to_owned()));
+    }
+    Ok(contract)
+}
+
+/// The account of a member's data; `accounts` are those that the ledger has.
+///
+/// Data that are new to the ledger inherit the spend of the organisation's data before, unless its operator has
+/// declared, on record, that no person is in both.
+pub(crate) fn account_terms(
+    description: &Description,
+    settings: &Settings,
+    accounts: &[AccountState],
+) -> Result<AccountTerms> {
+    let Description { member, predecessor } = description;
+    let data = DataKey::new(member.data.as_str())?;
+    let organisation = member.organisation.as_str();
+    let recorded = accounts.iter().find(|account| account.terms().data == data);
+    let latest = accounts.iter().rev().find(|account| account.terms().organisation == organisation);
+    let predecessor = match (recorded, latest, predecessor) {
+        (Some(recorded), _, _) => recorded.terms().predecessor.clone(),
+        (None, None, _) => Predecessor::None,
+        (None, Some(latest), declared) => {
+            let before = latest.terms().data.clone();
+            match declared {
+                Some((named, true)) if named.as_str() == before.as_str() => Predecessor::Disjoint(before),
+                _ => {
+                    tracing::warn!(organisation, data = %data, inherits = %before, "new data inherit what the old ones spent");
+                    Predecessor::Inherits(before)
+                }
+            }
+        }
+    };
+    Ok(AccountTerms {
+        data,
+        organisation: organisation.to_owned(),
+        partition: Digest::new(*member.partition.as_bytes()),
+        epsilon: settings.accounts.epsilon,
+        delta: settings.campaign.delta,
+        unit: settings.campaign.unit,
+        adjacency: settings.campaign.adjacency,
+        max_silos_per_subject: settings.accounts.max_silos_per_subject,
+        predecessor,
+    })
+}
+
+fn misfit(node: &NodeSettings, problem: String, fix: &str) -> Error {
+    let node = format!("{}/{} at {}", node.organisation, node.node, node.address);
+    Error::Node { node, problem, fix: fix.to_owned() }
+}
+
+fn words(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const RETRY_MAX: Duration = Duration::from_secs(1);
+const CLASSES_SHOWN: usize = 20;
+
+#[cfg(test)]
+mod tests;

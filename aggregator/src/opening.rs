@@ -1,0 +1,216 @@
+//! From settings to an open campaign: the ledger, the sessions, the contract, and what an earlier process left.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use conclave_ledger::{
+    Book, BookHandle, BookWriter, CampaignKey, CampaignState, Genesis, LedgerError, LedgerId, Released,
+    Reservation,
+};
+use conclave_service::clock::WallClock;
+use conclave_trust::Contract;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use tokio::sync::oneshot;
+
+use crate::admission::{Ledger, settled};
+use crate::enrolment::{self, Description, Hindrance};
+use crate::error::{Error, Result};
+use crate::sessions::Session;
+use crate::settings::{NodeSettings, Settings, Transport};
+
+/// A campaign that is in the ledger.
+pub(crate) struct Opened {
+    pub(crate) contract: Contract,
+    pub(crate) ledger: Ledger,
+    pub(crate) sessions: Vec<Arc<Session>>,
+    /// Every answer so far, in the order of the ledger.
+    pub(crate) answers: Vec<Released>,
+    /// Batches that an earlier process reserved and did not draw.
+    pub(crate) reserved: Vec<Reservation>,
+}
+
+/// Opens the ledger at `path`, or makes it, on a thread of its own; also tells how often it has been opened.
+pub(crate) async fn open_book(path: &Path, simulated: bool) -> Result<(BookHandle, u32)> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || {
+        let now_ms = WallClock::now_ms();
+        let (book, epoch) = if path.exists() {
+            let (book, recovery) = open(&path, now_ms)?;
+            tracing::info!(
+                ledger = %path.display(),
+                entries = book.entries(),
+                interrupted_draws = recovery.interrupted_draws,
+                open_reservations = recovery.open_reservations,
+                "opened the ledger; every entry is in order"
+            );
+            (book, recovery.epoch)
+        } else {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Error::file(folder, &error, "choose a ledger path that this user may write")
+            })?;
+            tracing::info!(ledger = %path.display(), "a new ledger");
+            (Book::create(&path, Genesis { ledger_id: fresh_id()?, simulated }, now_ms)?, 1)
+        };
+        if book.genesis().simulated != simulated {
+            let made = if simulated { "in earnest" } else { "by a simulation" };
+            let fix = "simulations and real campaigns never share a ledger; name another file";
+            return Err(Error::setting("ledger", format!("{} (made {made})", path.display()), fix));
+        }
+        Ok((BookWriter::spawn(book, WallClock::now_ms)?, epoch))
+    });
+    let (book, epoch) = opened.await.map_err(|_| LedgerError::Closed)??;
+    Ok((book, u32::try_from(epoch).unwrap_or(u32::MAX)))
+}
+
+/// Opens the campaign of the settings: a new one with every silo's agreement, or the one that the ledger holds.
+pub(crate) async fn open_campaign(
+    settings: &Settings,
+    transport: &Transport,
+    book: &BookHandle,
+    simulated: bool,
+) -> Result<Opened> {
+    let key = CampaignKey::new(settings.campaign.id.as_str())?;
+    let mut nodes = settings.nodes.clone();
+    nodes.sort_by(|a, b| a.organisation.cmp(&b.organisation));
+    let stored = {
+        let key = key.clone();
+        look(book, move |book| book.campaign(&key)).await?
+    };
+    let (contract, sessions) = match stored {
+        Some(stored) => go_on(&stored, settings, transport, &nodes).await?,
+        None => begin(settings, transport, &nodes, book, simulated).await?,
+    };
+    let ledger = Ledger::new(book.clone(), key.clone(), contract.price_per_query()?);
+    let answers = ledger.read(|book, campaign| book.answers(campaign, 0, usize::MAX)).await?;
+    let reserved = settled(|reply| book.reclaim(key, reply)).await?;
+    tracing::info!(
+        campaign = %contract.campaign,
+        contract = %contract.digest(),
+        silos = contract.members.len(),
+        teachers = contract.teachers(),
+        answers = answers.len(),
+        reserved = reserved.len(),
+        "the campaign is open"
+    );
+    Ok(Opened { contract, ledger, sessions: sessions.into_iter().map(Arc::new).collect(), answers, reserved })
+}
+
+/// A new campaign: who are you, do you agree, and then into the ledger.
+async fn begin(
+    settings: &Settings,
+    transport: &Transport,
+    nodes: &[NodeSettings],
+    book: &BookHandle,
+    simulated: bool,
+) -> Result<(Contract, Vec<Session>)> {
+    let sessions = open_sessions(settings, transport, nodes)?;
+    let described = enrolment::describe_all(&sessions, settings).await?;
+    let members = described.iter().map(|described| described.member.clone()).collect();
+    let contract = enrolment::contract(settings, members, simulated)?;
+    let sessions = expecting(sessions, settings, &contract);
+    for session in &sessions {
+        match enrolment::agree(session, &contract).await {
+            Ok(()) => session.set_present(true),
+            Err(Hindrance::Passing(words)) => return Err(Error::Absent(vec![words])),
+            Err(Hindrance::Lasting(error)) => return Err(error),
+        };
+    }
+    enter(settings, &described, &contract, book).await?;
+    Ok((contract, sessions))
+}
+
+/// Accounts and campaign, in one transaction: after every silo's agreement and before its first vote.
+async fn enter(
+    settings: &Settings,
+    described: &[Description],
+    contract: &Contract,
+    book: &BookHandle,
+) -> Result<()> {
+    let accounts = look(book, conclave_ledger::Book::accounts).await?;
+    let accounts: Vec<_> = described
+        .iter()
+        .map(|described| enrolment::account_terms(described, settings, &accounts))
+        .collect::<Result<_>>()?;
+    let campaign = enrolment::campaign_terms(contract, settings)?;
+    settled(|reply| {
+        let work = move |transaction: &mut conclave_ledger::Transaction<'_>| {
+            for account in accounts {
+                transaction.open_account(account)?;
+            }
+            transaction.open_campaign(campaign)
+        };
+        book.write(work, reply);
+    })
+    .await?;
+    Ok(())
+}
+
+/// A campaign that the ledger holds goes by the contract there; who is away is looked for later.
+async fn go_on(
+    stored: &CampaignState,
+    settings: &Settings,
+    transport: &Transport,
+    nodes: &[NodeSettings],
+) -> Result<(Contract, Vec<Session>)> {
+    let contract = enrolment::stored_contract(stored.terms())?;
+    enrolment::check_unchanged(&contract, settings)?;
+    let sessions = expecting(open_sessions(settings, transport, nodes)?, settings, &contract);
+    for session in &sessions {
+        match enrolment::rejoin(session, settings, &contract).await {
+            Ok(()) => {
+                session.set_present(true);
+            }
+            Err(Hindrance::Passing(words)) => session.tell(&words),
+            Err(Hindrance::Lasting(error)) => session.tell(&error.to_string()),
+        }
+    }
+    Ok((contract, sessions))
+}
+
+fn open_sessions(settings: &Settings, transport: &Transport, nodes: &[NodeSettings]) -> Result<Vec<Session>> {
+    nodes.iter().map(|node| Session::open(node.clone(), transport, &settings.channel)).collect()
+}
+
+/// Sessions that read as many votes as their member has, and no more.
+fn expecting(sessions: Vec<Session>, settings: &Settings, contract: &Contract) -> Vec<Session> {
+    let teachers = |session: &Session| {
+        let organisation = &session.node().organisation;
+        let member = contract.members.iter().find(|member| member.organisation == *organisation);
+        member.map_or(0, |member| member.teachers)
+    };
+    let queries = settings.flow.batch_queries_max;
+    sessions
+        .into_iter()
+        .map(|session| {
+            let teachers = teachers(&session);
+            session.expecting(teachers, queries)
+        })
+        .collect()
+}
+
+/// Looks at what is durable.
+async fn look<T: Send + 'static>(
+    book: &BookHandle,
+    look: impl FnOnce(&Book) -> T + Send + 'static,
+) -> Result<T> {
+    let (found, finding) = oneshot::channel();
+    book.read(move |book| {
+        let _ = found.send(look(book));
+    })?;
+    Ok(finding.await.map_err(|_| LedgerError::Closed)?)
+}
+
+fn open(path: &Path, now_ms: u64) -> conclave_ledger::Result<(Book, conclave_ledger::Recovery)> {
+    #[cfg(conclave_weakened = "selectable")]
+    return crate::weakened::open(path, now_ms);
+    #[cfg(not(conclave_weakened = "selectable"))]
+    Book::open(path, now_ms)
+}
+
+fn fresh_id() -> Result<LedgerId> {
+    let mut id = [0; 16];
+    SysRng.try_fill_bytes(&mut id).map_err(|error| Error::NoEntropy(error.to_string()))?;
+    Ok(LedgerId::new(id))
+}

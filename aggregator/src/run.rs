@@ -1,0 +1,60 @@
+//! The life of an aggregator as a process: identity, settings, ledger, enrolment, listening, stopping.
+
+use std::path::Path;
+
+use conclave_privacy::noise::ReleaseNoise;
+use conclave_proto::pool::PoolManifest;
+use conclave_service::clock::WallClock;
+use conclave_service::config::Loaded;
+use conclave_service::lifecycle::{ExitStatus, Failure};
+use conclave_service::{Kit, Role};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::AggregatorConfig;
+use crate::error::{Error, Result};
+use crate::settings::Transport;
+use crate::{Aggregator, Running};
+
+/// Runs the campaign that the configuration describes until `shutdown` is cancelled.
+pub async fn run(
+    loaded: &Loaded<AggregatorConfig>,
+    shutdown: CancellationToken,
+) -> std::result::Result<(), Failure> {
+    let config = &loaded.value;
+    let transport = transport(config)?;
+    let settings = AggregatorConfig::check(loaded, read_pool(&config.pool)?)?;
+    let aggregator = Aggregator::prepare(settings, transport, ReleaseNoise, &shutdown).await?;
+    let running: Running = aggregator.serve(config.listen, shutdown).await?;
+    tracing::info!(address = %running.address(), campaign = %running.contract().campaign, "listening");
+    running.finished().await?;
+    tracing::info!("stopped; the ledger is closed");
+    Ok(())
+}
+
+fn read_pool(path: &Path) -> Result<PoolManifest> {
+    let fix = "write it with `conclave data manifest`, or correct the setting pool";
+    let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error, fix))?;
+    PoolManifest::parse(&text).map_err(|source| Error::Pool { path: path.to_owned(), source })
+}
+
+fn transport(config: &AggregatorConfig) -> std::result::Result<Transport, Failure> {
+    let bad = |message: String| Failure::new(ExitStatus::BadInput, message);
+    match (&config.kit, config.plaintext_loopback) {
+        (Some(folder), false) => {
+            let kit = Kit::load(folder, WallClock::now_ms())?;
+            let identity = kit.identity();
+            if identity.role() != Role::Aggregator {
+                let path = folder.display();
+                return Err(bad(format!(
+                    "kit {path}: it is that of {identity}; give the kit of an aggregator"
+                )));
+            }
+            Ok(Transport::Mutual(Box::new(kit)))
+        }
+        (None, true) => Ok(Transport::PlaintextLoopback),
+        _ => {
+            Err(bad("setting kit: give either a kit (mutual TLS) or plaintext_loopback = true, not both"
+                .to_owned()))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Connections to the teacher nodes, one session each: who must be there, whether it is, and the three calls.
+//!
+//! A session that did not answer in time, or refused, is absent: batches go on without it, and it is looked for again
+//! in the background. Absence is a public fact about a node; it never depends on what its teachers would have said.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use conclave_proto::PROTOCOL;
+use conclave_proto::common::v1 as common;
+use conclave_proto::teacher::v1::teacher_service_client::TeacherServiceClient;
+use conclave_proto::teacher::v1::{
+    AcceptContractRequest, DescribeRequest, DescribeResponse, VoteRequest, VoteResponse,
+};
+use conclave_service::channel::{self, with_deadline};
+use conclave_service::wire_error;
+use conclave_service::{ChannelLimits, ClientTransport, Identity, Refusal, Role};
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use crate::error::Result;
+use crate::settings::{NodeSettings, Transport};
+
+/// One teacher node, reached over a channel that reconnects by itself.
+#[derive(Debug)]
+pub(crate) struct Session {
+    node: NodeSettings,
+    service: TeacherServiceClient<Channel>,
+    transport: ClientTransport,
+    /// Describing and agreeing may take this long.
+    call_timeout: Duration,
+    present: AtomicBool,
+    /// What the log said last about this node, so that it is not said twice.
+    told: Mutex<String>,
+}
+
+/// Why a node gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Not there, or not in time; may pass.
+    Absent(String),
+    /// The deadline passed first.
+    Late,
+    /// It does not know the contract: it was restarted, and is to be asked to agree again.
+    Forgot,
+    /// It answered that it will not.
+    Refused(String),
+}
+
+impl Session {
+    /// A session with `node`; nothing is sent before the first call.
+    pub(crate) fn open(node: NodeSettings, transport: &Transport, limits: &ChannelLimits) -> Result<Self> {
+        let transport = match transport {
+            Transport::Mutual(kit) => {
+                let consortium = kit.identity().consortium();
+                let (organisation, name) = (node.organisation.as_str(), node.node.as_str());
+                let expected = Identity::new(consortium, Role::Teacher, organisation, name)?;
+                ClientTransport::Mutual { kit: Arc::new((**kit).clone()), expected }
+            }
+            Transport::PlaintextLoopback => ClientTransport::PlaintextLoopback,
+        };
+        let channel = channel::connect_lazily(&node.address, &transport, limits)?;
+        Ok(Self {
+            node,
+            service: TeacherServiceClient::new(channel),
+            transport,
+            call_timeout: Duration::from_millis(limits.call_timeout_ms),
+            present: AtomicBool::new(false),
+            told: Mutex::new(String::new()),
+        })
+    }
+
+    /// The same session, for votes of `teachers` on at most `queries` at once: larger answers are not read.
+    pub(crate) fn expecting(self, teachers: u32, queries: usize) -> Self {
+        let votes = (teachers as usize).saturating_mul(queries).saturating_mul(VOTE_BYTES_MAX);
+        let limit = votes.saturating_add(ENVELOPE_BYTES);
+        Self { service: self.service.max_decoding_message_size(limit), ..self }
+    }
+
+    /// Who it is and where.
+    pub(crate) fn node(&self) -> &NodeSettings {
+        &self.node
+    }
+
+    /// `ORGANISATION/NODE`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.node.organisation, self.node.node)
+    }
+
+    /// Whether it agreed to the contract and has answered since.
+    pub(crate) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it is there, or not; tells whether that is news.
+    pub(crate) fn set_present(&self, present: bool) -> bool {
+        self.present.swap(present, Ordering::Relaxed) != present
+    }
+
+    /// Logs what keeps the node away, unless that was the last thing said about it.
+    pub(crate) fn tell(&self, words: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != words {
+            words.clone_into(&mut told);
+            tracing::warn!(node = self.name(), "{words}");
+        }
+    }
+
+    /// Asks who it is and which data it holds.
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Silence> {
+        let request = DescribeRequest { protocol: Some(common::ProtocolVersion { ..PROTOCOL }) };
+        let mut service = self.service.clone();
+        let answer = service.describe(with_deadline(request, self.call_timeout)).await;
+        self.heard(answer)
+    }
+
+    /// Asks for its agreement, and returns the digest of the contract as the node computed it.
+    pub(crate) async fn accept(&self, contract: common::Contract) -> Result<Vec<u8>, Silence> {
+        let request = AcceptContractRequest { contract: Some(contract) };
+        let mut service = self.service.clone();
+        let answer = service.accept_contract(with_deadline(request, self.call_timeout)).await;
+        self.heard(answer).map(|answer| answer.contract_digest)
+    }
+
+    /// Asks for the votes of its teachers, to be here within `time`.
+    pub(crate) async fn vote(&self, request: VoteRequest, time: Duration) -> Result<VoteResponse, Silence> {
+        let mut service = self.service.clone();
+        let answer = service.vote(with_deadline(request, time)).await;
+        self.heard(answer)
+    }
+
+    fn heard<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Silence> {
+        answer.map(Response::into_inner).map_err(|status| {
+            let refusal = Refusal::read(&status);
+            let words = || channel::describe_status(&status, &self.node.address, &self.transport).to_string();
+            match wire_error::code(&status) {
+                _ if refusal.reason() == REASON_CONTRACT_UNKNOWN => Silence::Forgot,
+                Code::DeadlineExceeded => Silence::Late,
+                Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
+                _ if refusal.reason().is_empty() => Silence::Absent(words()),
+                _ => Silence::Refused(refusal.to_string()),
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent(words) | Self::Refused(words) => f.write_str(words),
+            Self::Late => f.write_str("no answer before the deadline"),
+            Self::Forgot => f.write_str("it does not know the contract: it was restarted"),
+        }
+    }
+}
+
+/// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
+const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
+/// A class index on the wire has one byte or two.
+const VOTE_BYTES_MAX: usize = 2;
+/// Everything of a message that is not votes.
+const ENVELOPE_BYTES: usize = 64 << 10;

@@ -1,0 +1,148 @@
+//! What an aggregator tells about itself: progress and budget, all of it data-independent; and its refusals in words.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use conclave_ledger::{Book, CampaignKey};
+use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_proto::campaign::v1::{AccountStatus, CampaignState as WireState, GetStatusResponse};
+use conclave_service::Refusal;
+use conclave_trust::Rejection;
+use tonic::Code;
+
+use crate::campaign::{Phase, TooMany};
+
+/// Where the campaign stands, as its driver last told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) phase: Phase,
+    pub(crate) admitted: u32,
+}
+
+/// How many submissions were rejected, by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections([AtomicU64; Rejection::ALL.len()]);
+
+impl Rejections {
+    /// One more.
+    pub(crate) fn count(&self, rejection: Rejection) {
+        let of_reason = Rejection::ALL.iter().zip(&self.0).find(|(reason, _)| **reason == rejection);
+        if let Some((_, counter)) = of_reason {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn by_name(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        let named = |(reason, counter): (&Rejection, &AtomicU64)| {
+            (reason.name().to_owned(), counter.load(Ordering::Relaxed))
+        };
+        Rejection::ALL.iter().zip(&self.0).map(named)
+    }
+}
+
+impl From<Phase> for WireState {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Idle => Self::Idle,
+            Phase::Asking => Self::Asking,
+            Phase::BudgetSpent => Self::BudgetSpent,
+            Phase::BelowQuorum => Self::BelowQuorum,
+            Phase::Halted => Self::Halted,
+        }
+    }
+}
+
+/// The status as far as the ledger knows it; `None` if the campaign is not in it.
+pub(crate) fn of_ledger(book: &Book, campaign: &CampaignKey) -> Option<GetStatusResponse> {
+    let campaign = book.campaign(campaign)?;
+    let (terms, answers) = (campaign.terms(), campaign.answers());
+    let count = |figure: u64| u32::try_from(figure).unwrap_or(u32::MAX);
+    let accounts = terms.members.iter().filter_map(|data| {
+        let account = book.account(data)?;
+        Some(AccountStatus {
+            data_id: data.to_string(),
+            organisation: account.terms().organisation.clone(),
+            rho_cap_units: account.cap().units(),
+            rho_spent_units: account.spent().units(),
+            rho_reserved_units: account.reserved().units(),
+        })
+    });
+    Some(GetStatusResponse {
+        queries_answered: count(answers.labels),
+        queries_abstained: count(answers.abstained),
+        queries_interrupted: count(answers.interrupted),
+        rho_cap_units: campaign.sub_cap().units(),
+        rho_spent_units: campaign.spent().units(),
+        rho_reserved_units: campaign.reserved().units(),
+        delta: terms.delta.get(),
+        epsilon_cap: terms.epsilon.get(),
+        epsilon_spent: rho_to_epsilon(campaign.spent(), terms.delta),
+        accounts: accounts.collect(),
+        ..GetStatusResponse::default()
+    })
+}
+
+/// Adds what the driver and the sessions know.
+pub(crate) fn complete(
+    mut status: GetStatusResponse,
+    standing: Standing,
+    rejections: &Rejections,
+    nodes_present: usize,
+    nodes_total: usize,
+) -> GetStatusResponse {
+    let ended = status.queries_answered + status.queries_abstained + status.queries_interrupted;
+    status.state = WireState::from(standing.phase).into();
+    status.queries_admitted = standing.admitted;
+    status.queries_waiting = standing.admitted.saturating_sub(ended);
+    status.nodes_present = u32::try_from(nodes_present).unwrap_or(u32::MAX);
+    status.nodes_total = u32::try_from(nodes_total).unwrap_or(u32::MAX);
+    status.rejected = rejections.by_name().collect();
+    status
+}
+
+impl From<TooMany> for Refusal {
+    fn from(TooMany { queries_max, left, asked }: TooMany) -> Self {
+        Self::new(Code::FailedPrecondition, "QUERIES_MAX", "the contract allows no such number of queries")
+            .quota(
+                "campaign",
+                format!("{queries_max} queries in all, {left} left, {asked} new ones proposed"),
+            )
+            .fix("propose fewer queries, or open a new campaign")
+    }
+}
+
+/// A name of another campaign, or of none.
+pub(crate) fn unknown_campaign(asked: &str, ours: &str) -> Refusal {
+    Refusal::new(Code::NotFound, "CAMPAIGN_UNKNOWN", "this aggregator does not run that campaign")
+        .field("campaign_id")
+        .value(asked)
+        .fix(format!("it runs {ours}"))
+}
+
+/// A query that is no example of the pool.
+pub(crate) fn unknown_query(position: usize, query: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Code::InvalidArgument, "QUERY_UNKNOWN", "not an example of this campaign's pool")
+        .field(format!("query_ids[{position}]"))
+        .value(query)
+        .fix("propose examples of the pool that the contract names")
+}
+
+/// A position behind the last answer.
+pub(crate) fn unknown_position(position: u64, answers: usize) -> Refusal {
+    Refusal::new(Code::OutOfRange, "POSITION_UNKNOWN", "there are not that many answers")
+        .field("position")
+        .value(position)
+        .fix(format!("read on from a position of 0 to {answers}"))
+}
+
+/// The aggregator is on its way out.
+pub(crate) fn stopping() -> Refusal {
+    Refusal::new(Code::Unavailable, "STOPPING", "the aggregator is stopping")
+        .fix("call again when it is back; answers are kept")
+}
+
+/// The ledger does not answer.
+pub(crate) fn no_ledger(error: &conclave_ledger::LedgerError) -> Refusal {
+    tracing::error!(%error, "the ledger cannot be read");
+    Refusal::new(Code::Unavailable, "LEDGER_CLOSED", "the ledger cannot be read")
+        .fix("see the aggregator's log")
+}
