@@ -324,4 +324,4 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 const CLASSES_SHOWN: usize = 20;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

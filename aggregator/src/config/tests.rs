@@ -1,1 +1,85 @@
+//! The sample parses, and everything wrong is told at once.
 
+use std::ffi::OsString;
+
+use conclave_proto::ids::{FeaturesDigest, QueryId};
+use conclave_service::config::load_from;
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../deploy/config/aggregator.toml");
+
+fn load(text: &str) -> Result<Settings, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("aggregator.toml");
+    std::fs::write(&path, text).unwrap();
+    let nothing = std::iter::empty::<(OsString, OsString)>();
+    let loaded = load_from::<AggregatorConfig>(Some(&path), ENV_PREFIX, nothing, toml::Table::new())?;
+    let classes = vec!["no".to_owned(), "yes".to_owned()];
+    let pool = PoolManifest::new(classes, FeaturesDigest::new([0; 32]), [QueryId::new([1; 32])]).unwrap();
+    AggregatorConfig::check(&loaded, pool)
+}
+
+#[test]
+fn the_sample_is_what_an_aggregator_can_run_on() {
+    let settings = load(SAMPLE).unwrap();
+    assert_eq!(settings.nodes.len(), 2);
+    assert_eq!(settings.campaign.mechanism.name(), "gnmax");
+    assert_eq!(settings.flow, Flow::default());
+    assert_eq!(settings.accounts.max_silos_per_subject, 1);
+}
+
+#[test]
+fn every_mechanism_of_the_comment_can_be_written() {
+    for (mechanism, name) in [
+        (r#"{ kind = "lnmax", scale = 20.0 }"#, "lnmax"),
+        (r#"{ kind = "confident-gnmax", threshold = 60.0, sigma1 = 30.0, sigma = 20.0 }"#, "confident-gnmax"),
+    ] {
+        let settings = load(&SAMPLE.replace(r#"{ kind = "gnmax", sigma = 40.0 }"#, mechanism)).unwrap();
+        assert_eq!(settings.campaign.mechanism.name(), name);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_wherever_it_stands() {
+    for (known, unknown) in [
+        ("queries_max = 1000", "query_max = 1000"),
+        ("ledger = ", "ledgers = "),
+        ("sigma = 40.0", "sigmas = 40.0"),
+        ("node = \"teacher-1\"", "nodes = \"teacher-1\""),
+    ] {
+        let refusal = load(&SAMPLE.replace(known, unknown)).unwrap_err().to_string();
+        let key = unknown.split(' ').next().unwrap();
+        assert!(refusal.contains(key), "{unknown}: {refusal}");
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_key_and_value() {
+    let bad = SAMPLE
+        .replace("id = \"digits-1\"", "id = \"Digits 1\"")
+        .replace("sigma = 40.0", "sigma = -1.0")
+        .replace("epsilon = 2.0", "epsilon = nan")
+        .replace("delta = 1e-5", "delta = 1.0")
+        .replace("teachers_quorum_min = 80", "teachers_quorum_min = 0")
+        .replace("queries_max = 1000", "queries_max = 0")
+        .replace("epsilon = 3.0", "epsilon = 0.0")
+        .replace("organisation = \"hospital-b\"", "organisation = \"hospital-a\"")
+        .replace("# retry_ms = 1000", "retry_ms = 0");
+    let refusal = load(&bad).unwrap_err().to_string();
+    for told in [
+        "campaign.id",
+        "Digits 1",
+        "campaign.mechanism.sigma",
+        "campaign.epsilon",
+        "NaN",
+        "campaign.delta",
+        "campaign.teachers_quorum_min",
+        "campaign.queries_max",
+        "accounts.epsilon",
+        "nodes[1].organisation",
+        "flow.retry_ms",
+    ] {
+        assert!(refusal.contains(told), "{told} is missing in:\n{refusal}");
+    }
+}
