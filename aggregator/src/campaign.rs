@@ -136,7 +136,7 @@ impl Campaign {
     pub(crate) fn submit(&mut self, queries: &[QueryId]) -> Result<Admitted, TooMany> {
         let mut new = Vec::new();
         for query in queries {
-            if self.standing.get(query).is_none() {
+            if !self.standing.contains_key(query) {
                 self.standing.insert(*query, Standing::Waiting);
                 new.push(*query);
             }
@@ -164,9 +164,8 @@ impl Campaign {
             return Next::Wait;
         }
         match self.obstacle {
-            Obstacle::Halted => return Next::Wait,
-            // What is under way may give something back: abstentions cost less than was reserved.
-            Obstacle::Budget { fitting: 0 } => return Next::Wait,
+            // A spent budget waits for what is under way: abstentions cost less than was reserved.
+            Obstacle::Halted | Obstacle::Budget { fitting: 0 } => return Next::Wait,
             Obstacle::Quorum { retry_at_ms } | Obstacle::Pause { retry_at_ms } if now_ms < retry_at_ms => {
                 return Next::WaitUntil(retry_at_ms);
             }

@@ -247,7 +247,7 @@ impl Check<'_> {
         checked.map_err(|error| self.fault(key, value, error.to_string())).ok()
     }
 
-    fn within<T: PartialOrd + Display>(&mut self, key: &str, value: T, least: T, most: T) {
+    fn within<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T, most: T) {
         if value < least || value > most {
             self.fault(key, value, format!("give {least} to {most}"));
         }

@@ -4,6 +4,7 @@
 //! that is in the ledger already goes by the contract that stands there; a node that comes back must still be the member
 //! that agreed, with the same data, split the same way.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use conclave_ledger::{AccountState, AccountTerms, CampaignTerms, DataKey, Digest, Predecessor};
@@ -64,7 +65,7 @@ pub(crate) async fn describe_all(sessions: &[Session], settings: &Settings) -> R
 /// Asks one node, and checks what it tells.
 pub(crate) async fn describe(session: &Session, settings: &Settings) -> Result<Description, Hindrance> {
     let answer = session.describe().await.map_err(|silence| hindered(session, silence))?;
-    check(answer, session.node(), settings).map_err(Hindrance::Lasting)
+    check(&answer, session.node(), settings).map_err(Hindrance::Lasting)
 }
 
 /// Asks one node for its agreement to `contract`.
@@ -129,7 +130,7 @@ fn hindered(session: &Session, silence: Silence) -> Hindrance {
 }
 
 /// Checks a description; what the silo itself checks against the contract is left to it.
-fn check(answer: DescribeResponse, node: &NodeSettings, settings: &Settings) -> Result<Description> {
+fn check(answer: &DescribeResponse, node: &NodeSettings, settings: &Settings) -> Result<Description> {
     let differs = |what: &str, theirs: &str, ours: &str, fix: &str| {
         if theirs == ours {
             return Ok(());
@@ -317,7 +318,11 @@ fn words(value: &impl std::fmt::Debug) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 const RETRY_MAX: Duration = Duration::from_secs(1);

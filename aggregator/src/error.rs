@@ -90,7 +90,7 @@ impl Error {
         Self::File { path: path.to_owned(), problem: problem.to_string(), fix }
     }
 
-    pub(crate) fn setting(field: &str, value: impl ToString, fix: impl Into<String>) -> Self {
+    pub(crate) fn setting(field: &str, value: &impl ToString, fix: impl Into<String>) -> Self {
         Self::Setting { field: field.to_owned(), value: value.to_string(), fix: fix.into() }
     }
 }

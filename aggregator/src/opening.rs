@@ -56,7 +56,7 @@ pub(crate) async fn open_book(path: &Path, simulated: bool) -> Result<(BookHandl
         if book.genesis().simulated != simulated {
             let made = if simulated { "in earnest" } else { "by a simulation" };
             let fix = "simulations and real campaigns never share a ledger; name another file";
-            return Err(Error::setting("ledger", format!("{} (made {made})", path.display()), fix));
+            return Err(Error::setting("ledger", &format!("{} (made {made})", path.display()), fix));
         }
         Ok((BookWriter::spawn(book, WallClock::now_ms)?, epoch))
     });

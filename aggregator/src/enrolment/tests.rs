@@ -74,17 +74,20 @@ fn description() -> DescribeResponse {
     }
 }
 
+/// What is done to something, and which word its refusal must hold.
+type Change<T> = (fn(&mut T), &'static str);
+
 #[test]
 fn a_node_that_fits_becomes_a_member() {
     let settings = settings();
-    let checked = check(description(), &settings.nodes[0], &settings).unwrap();
+    let checked = check(&description(), &settings.nodes[0], &settings).unwrap();
     assert_eq!(checked, Description { member: member("hospital-a", "data-a", 2), predecessor: None });
 }
 
 #[test]
 fn a_node_that_does_not_fit_is_refused_by_name_with_both_values() {
     let settings = settings();
-    let changes: [(fn(&mut DescribeResponse), &str); 7] = [
+    let changes: [Change<DescribeResponse>; 7] = [
         (|node| node.protocol = None, "protocol version"),
         (|node| node.protocol.as_mut().unwrap().major = 2, "protocol version is 2, here it is 1"),
         (|node| "hospital-z".clone_into(&mut node.organisation), "hospital-z"),
@@ -96,12 +99,12 @@ fn a_node_that_does_not_fit_is_refused_by_name_with_both_values() {
     for (change, told) in changes {
         let mut answer = description();
         change(&mut answer);
-        let refusal = check(answer, &settings.nodes[0], &settings).unwrap_err().to_string();
+        let refusal = check(&answer, &settings.nodes[0], &settings).unwrap_err().to_string();
         assert!(refusal.contains("hospital-a/teacher-1") && refusal.contains(told), "{told}: {refusal}");
     }
     let mut nameless = description();
     nameless.data_id = "Ward 1".to_owned();
-    assert!(check(nameless, &settings.nodes[0], &settings).is_err());
+    assert!(check(&nameless, &settings.nodes[0], &settings).is_err());
 }
 
 #[test]
@@ -119,7 +122,7 @@ fn a_contract_survives_the_ledger() {
 #[test]
 fn a_campaign_keeps_its_contract_whatever_the_settings_say_now() {
     check_unchanged(&contract(), &settings()).unwrap();
-    let changes: [(fn(&mut Settings), &str); 6] = [
+    let changes: [Change<Settings>; 6] = [
         (
             |now| {
                 now.campaign.mechanism =
