@@ -83,8 +83,8 @@ pub struct Overrides {
 }
 
 /// Data that a simulation can run on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub enum DatasetName {
     /// One of [`DatasetName::BUILT_IN`].
     BuiltIn(&'static str),
@@ -142,6 +142,13 @@ impl FromStr for DatasetName {
             "neither built in nor a file",
             format!("use {} or the path of a CSV file", Self::BUILT_IN.join(", ")),
         ))
+    }
+}
+
+// Not derived: the derive would tie the name's lifetime to the text that is read.
+impl<'de> Deserialize<'de> for DatasetName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

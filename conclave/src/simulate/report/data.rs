@@ -82,7 +82,7 @@ pub struct Student {
     pub test_size: u64,
     /// The student; absent if no label was released.
     pub test_accuracy: Option<f64>,
-    /// The same kind of model trained on all private records, without privacy.
+    /// A model trained on all private records together, without privacy.
     pub nonprivate_accuracy: Option<f64>,
     /// What the public pool gives without any teacher.
     pub public_alone_accuracy: Option<f64>,

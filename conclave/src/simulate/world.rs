@@ -1,0 +1,333 @@
+//! The consortium of a simulation: the production services in one process, over mutual TLS on loopback.
+//!
+//! A throw-away authority certifies everybody. Every silo's node, the aggregator and the student are those of a cluster;
+//! only the noise differs, which comes from the seed. The simulation holds every key, so it may look where no party of a
+//! real campaign can: [`World::counts`] asks the nodes for votes as the aggregator does.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use conclave_aggregator::{
+    AccountSettings, Aggregator, CampaignSettings, Flow, NodeSettings, Settings, Transport,
+};
+use conclave_learning::Label;
+use conclave_privacy::VoteCounts;
+use conclave_privacy::mechanism::Mechanism;
+use conclave_privacy::noise::SimulationNoise;
+use conclave_privacy::quantity::NoiseScale;
+use conclave_proto::ids::{CampaignId, NodeId, OrganisationId, QueryId, join_query_ids};
+use conclave_proto::pool::PoolManifest;
+use conclave_proto::teacher::v1::VoteRequest;
+use conclave_proto::teacher::v1::teacher_service_client::TeacherServiceClient;
+use conclave_service::authority::Authority;
+use conclave_service::channel::{self, describe_status};
+use conclave_service::clock::WallClock;
+use conclave_service::lifecycle::Failure;
+use conclave_service::{ChannelLimits, ClientTransport, Identity, Kit, Role, ServerLimits, ServerTransport};
+use conclave_student::client::{CampaignClient, Patience};
+use conclave_student::serving::{ServingLimits, serve};
+use conclave_student::{PredictionClient, StudentModel};
+use conclave_teacher_node::{PublicPool, Shard, SiloLimits, TeacherNode};
+use conclave_trust::{Contract, VoteSet};
+use ndarray::Array2;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Plan;
+use crate::cli::{Exit, Fault};
+
+/// The campaign of every simulation.
+pub const CAMPAIGN: &str = "simulation";
+
+/// Nodes that listen, and the aggregator once it is there.
+pub struct World {
+    authority: Authority,
+    nodes: Vec<conclave_teacher_node::Running>,
+    aggregator: Option<conclave_aggregator::Running>,
+    student: Option<conclave_service::RunningServer>,
+    stop: CancellationToken,
+    /// The silos' books and keys; gone with the simulation.
+    _silos: TempDir,
+}
+
+impl World {
+    /// Trains every silo's teachers, and lets the nodes listen. `progress` is told how many votes of how many are cast.
+    pub async fn with_silos(
+        plan: &Plan,
+        progress: impl Fn(u64, u64) + Clone + Send + Sync + 'static,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, Fault> {
+        let authority = Authority::create(CONSORTIUM, WallClock::now_ms())?;
+        let silos = tempfile::tempdir().map_err(|error| {
+            Fault::new(Exit::Other, "no-directory", "temporary directory", "", error, "make room for it")
+        })?;
+        let stop = CancellationToken::new();
+        let pool = Arc::new(PublicPool::new(plan.pool.clone(), &plan.features).map_err(fault)?);
+        let total = (plan.shards.len() * pool.manifest().queries().len()) as u64;
+        let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut preparing = JoinSet::new();
+        for (index, shard) in plan.shards.iter().enumerate() {
+            let settings = silo(plan, index, silos.path())?;
+            let (shard, key, pool) = (shard.clone(), plan.partition_key(index), Arc::clone(&pool));
+            let (done, progress) = (Arc::clone(&done), progress.clone());
+            preparing.spawn_blocking(move || -> Result<_, conclave_teacher_node::Error> {
+                let shard = Shard::from_dataset(shard, key)?;
+                let before = std::sync::atomic::AtomicU64::new(0);
+                let told = |cast: usize, _: usize| {
+                    use std::sync::atomic::Ordering::Relaxed;
+                    let new = (cast as u64).saturating_sub(before.swap(cast as u64, Relaxed));
+                    progress(done.fetch_add(new, Relaxed) + new, total);
+                };
+                Ok((index, TeacherNode::prepare(settings, &shard, &pool, told)?))
+            });
+        }
+        let mut world =
+            Self { authority, nodes: Vec::new(), aggregator: None, student: None, stop, _silos: silos };
+        let mut prepared = Vec::new();
+        while let Some(node) =
+            shutdown.run_until_cancelled(preparing.join_next()).await.ok_or_else(interrupted)?
+        {
+            prepared.push(node.map_err(|error| broken("training the teachers", &error))?.map_err(fault)?);
+        }
+        prepared.sort_by_key(|(index, _)| *index);
+        for (index, node) in prepared {
+            let kit = world.kit(Role::Teacher, &organisation(index), NODE)?;
+            let transport = ServerTransport::Mutual(kit);
+            world.nodes.push(node.serve(loopback(), transport, world.stop.clone()).await.map_err(fault)?);
+        }
+        Ok(world)
+    }
+
+    /// Starts the aggregator, with its ledger at `ledger`, and a student's connection to it.
+    pub async fn open_campaign(
+        &mut self,
+        plan: &Plan,
+        manifest: PoolManifest,
+        ledger: &Path,
+        shutdown: &CancellationToken,
+    ) -> Result<CampaignClient, Fault> {
+        let hub = self.kit(Role::Aggregator, HUB, "aggregator")?;
+        let expected = hub.identity().clone();
+        let settings = self.campaign_settings(plan, manifest, ledger)?;
+        let noise = SimulationNoise::new(plan.seed);
+        let aggregator = Aggregator::prepare(settings, Transport::Mutual(Box::new(hub)), noise, shutdown);
+        let aggregator = aggregator.await.map_err(fault)?;
+        let running = aggregator.serve(loopback(), self.stop.clone()).await.map_err(fault)?;
+        let address = running.address().to_string();
+        self.aggregator = Some(running);
+        let kit = Arc::new(self.kit(Role::Student, HUB, "student")?);
+        let transport = ClientTransport::Mutual { kit, expected };
+        CampaignClient::connect(&address, &transport, &Patience::default()).await.map_err(fault)
+    }
+
+    /// Serves the student, and asks it, as any client would, for the labels of raw rows.
+    pub async fn predictions(&mut self, model: StudentModel, raw: &Array2<f32>) -> Result<Vec<Label>, Fault> {
+        let kit = self.kit(Role::Student, HUB, "student")?;
+        let expected = kit.identity().clone();
+        let transport = ServerTransport::Mutual(kit);
+        let limits = ServingLimits::default();
+        let running = serve(model, loopback(), transport, limits, self.stop.clone()).await.map_err(fault)?;
+        let address = running.address().to_string();
+        self.student = Some(running);
+        let kit = Arc::new(self.kit(Role::Client, HUB, "client")?);
+        let transport = ClientTransport::Mutual { kit, expected };
+        let limits = ChannelLimits::default();
+        let client = PredictionClient::connect(&address, &transport, &limits).await;
+        client.map_err(fault)?.predict(raw).await.map_err(fault)
+    }
+
+    /// The raw counts of answered queries, which no real campaign shows to anybody: the nodes are asked again, as the
+    /// aggregator asked them. It costs their guards nothing, for the queries are answered.
+    pub async fn counts(&self, queries: &[QueryId]) -> Result<Vec<VoteCounts>, Fault> {
+        let Some(contract) = self.aggregator.as_ref().map(|running| running.contract().clone()) else {
+            return Ok(Vec::new());
+        };
+        let kit = Arc::new(self.kit(Role::Aggregator, HUB, "aggregator")?);
+        let mut counts = Vec::with_capacity(queries.len());
+        for batch in queries.chunks(QUERIES_PER_CALL) {
+            let mut votes = VoteSet::new(&contract, batch.len());
+            for (index, node) in self.nodes.iter().enumerate() {
+                let expected = identity(Role::Teacher, &organisation(index), NODE)?;
+                let transport = ClientTransport::Mutual { kit: Arc::clone(&kit), expected };
+                let packed = ask(node, &transport, &contract, batch).await?;
+                let accepted = votes.submit(node.member().data.as_str(), packed);
+                accepted.map_err(|rejection| broken("reading votes", &rejection))?;
+            }
+            counts.extend(votes.freeze([0; 32])?.into_counts());
+        }
+        Ok(counts)
+    }
+
+    /// Data ids by organisation.
+    pub fn data_ids(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.member().data.to_string()).collect()
+    }
+
+    /// Stops everything in order; afterwards the ledger is one closed file.
+    pub async fn stop(self) -> Result<(), Fault> {
+        self.stop.cancel();
+        if let Some(aggregator) = self.aggregator {
+            aggregator.finished().await.map_err(fault)?;
+        }
+        if let Some(student) = self.student {
+            student.finished().await?;
+        }
+        for node in self.nodes {
+            node.finished().await.map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    fn campaign_settings(
+        &self,
+        plan: &Plan,
+        manifest: PoolManifest,
+        ledger: &Path,
+    ) -> Result<Settings, Fault> {
+        let scenario = &plan.scenario;
+        let nodes = self.nodes.iter().map(|node| NodeSettings {
+            organisation: node.member().organisation.clone(),
+            node: node.member().node.clone(),
+            address: node.address().to_string(),
+        });
+        Ok(Settings {
+            campaign: CampaignSettings {
+                id: CampaignId::new(CAMPAIGN).map_err(|error| broken("naming the campaign", &error))?,
+                mechanism: plan.mechanism,
+                unit: scenario.unit,
+                adjacency: scenario.adjacency,
+                scheme: scenario.scheme,
+                epsilon: scenario.epsilon,
+                delta: scenario.delta,
+                teachers_quorum_min: plan.teachers.iter().sum(),
+                queries_max: u32::try_from(plan.queries.len()).unwrap_or(u32::MAX),
+                vote_deadline_ms: VOTE_DEADLINE_MS,
+            },
+            accounts: AccountSettings {
+                epsilon: scenario.epsilon,
+                max_silos_per_subject: match scenario.unit {
+                    conclave_privacy::unit::PrivacyUnit::Subject { max_silos_per_subject } => {
+                        max_silos_per_subject
+                    }
+                    _ => 1,
+                },
+            },
+            pool: manifest,
+            ledger: ledger.to_owned(),
+            nodes: nodes.collect(),
+            flow: Flow::default(),
+            server: ServerLimits::default(),
+            channel: ChannelLimits::default(),
+        })
+    }
+
+    fn kit(&self, role: Role, organisation: &str, name: &str) -> Result<Kit, Fault> {
+        let identity = identity(role, organisation, name)?;
+        Ok(self.authority.issue(&identity, KIT_DAYS, WallClock::now_ms())?)
+    }
+}
+
+/// What happened when the simulation was stopped before its end.
+pub fn interrupted() -> Fault {
+    Fault::new(
+        Exit::Other,
+        "interrupted",
+        "",
+        "",
+        "interrupted; what was released stands in the ledger of this run",
+        "run it again with the same --seed and another --out: the labels will be the same",
+    )
+}
+
+/// A failure of one of the services.
+pub fn fault(error: impl Into<Failure>) -> Fault {
+    error.into().into()
+}
+
+/// Something that only a defect can bring about.
+pub fn broken(doing: &str, error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Exit::Other, "failed", doing, "", error, "report it with the scenario and seed")
+}
+
+async fn ask(
+    node: &conclave_teacher_node::Running,
+    transport: &ClientTransport,
+    contract: &Contract,
+    queries: &[QueryId],
+) -> Result<Vec<u8>, Fault> {
+    let address = node.address().to_string();
+    let channel = channel::connect(&address, transport, &ChannelLimits::default()).await?;
+    let request = VoteRequest {
+        campaign_id: contract.campaign.to_string(),
+        contract_digest: contract.digest().as_bytes().to_vec(),
+        batch_id: 0,
+        attempt: 0,
+        query_ids: join_query_ids(queries),
+    };
+    let mut service = TeacherServiceClient::new(channel).max_decoding_message_size(VOTES_BYTES_MAX);
+    let answer =
+        service.vote(request).await.map_err(|status| describe_status(&status, &address, transport))?;
+    Ok(answer.into_inner().packed_votes)
+}
+
+fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node::Settings, Fault> {
+    let scenario = &plan.scenario;
+    let named = |error: conclave_proto::ids::IdError| broken("naming a silo", &error);
+    let organisation = organisation(index);
+    Ok(conclave_teacher_node::Settings {
+        organisation: OrganisationId::new(&organisation).map_err(named)?,
+        node: NodeId::new(NODE).map_err(named)?,
+        data: None,
+        changed: None,
+        teachers: plan.teachers[index],
+        teacher: scenario.teacher.clone(),
+        seed: plan.seed,
+        unit: scenario.unit,
+        adjacency: scenario.adjacency,
+        limits: SiloLimits {
+            epsilon_max: scenario.epsilon,
+            delta_max: scenario.delta,
+            noise_min: least_noise(&plan.mechanism),
+            queries_max: plan.queries.len() as u64,
+            batch_queries_max: QUERIES_PER_CALL,
+        },
+        state_dir: silos.join(organisation),
+        simulated: true,
+        server: ServerLimits::default(),
+    })
+}
+
+fn least_noise(mechanism: &Mechanism) -> NoiseScale {
+    match mechanism {
+        Mechanism::LnMax(lnmax) => lnmax.scale(),
+        Mechanism::GnMax(gnmax) => gnmax.sigma(),
+        Mechanism::ConfidentGnMax(confident) => {
+            let (sigma1, sigma2) = (confident.sigma1(), confident.sigma2());
+            if sigma1.steps() < sigma2.steps() { sigma1 } else { sigma2 }
+        }
+    }
+}
+
+fn identity(role: Role, organisation: &str, name: &str) -> Result<Identity, Fault> {
+    Ok(Identity::new(CONSORTIUM, role, organisation, name)?)
+}
+
+/// The name of an organisation of a simulation, counted from 1.
+pub fn organisation(index: usize) -> String {
+    format!("organisation-{}", index + 1)
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+const CONSORTIUM: &str = "simulation";
+const HUB: &str = "hub";
+const NODE: &str = "node";
+const KIT_DAYS: u32 = 1;
+/// A simulation's nodes are never away, only slow.
+const VOTE_DEADLINE_MS: u32 = 120_000;
+const QUERIES_PER_CALL: usize = 1_024;
+const VOTES_BYTES_MAX: usize = 256 << 20;
