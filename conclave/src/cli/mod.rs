@@ -72,6 +72,7 @@ enum Command {
     Ledger(ledger::LedgerArgs),
     Data(data::DataArgs),
     Teacher(roles::TeacherArgs),
+    Aggregator(roles::AggregatorArgs),
     Student(roles::StudentArgs),
     Provision(provision::ProvisionArgs),
     Completions(completions::CompletionsArgs),
@@ -99,6 +100,7 @@ impl Command {
             Self::Ledger(args) => ledger::run(args, console),
             Self::Data(args) => data::run(args, console),
             Self::Teacher(args) => roles::teacher(args, console),
+            Self::Aggregator(args) => roles::aggregator(args, console),
             Self::Student(args) => roles::student(args, console),
             Self::Provision(args) => provision::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),
@@ -113,7 +115,7 @@ pub fn grammar() -> clap::Command {
 
 /// Commands that end say little unless asked; services tell their life.
 fn start_logging(cli: &Cli) -> Result<(), Fault> {
-    let serves = matches!(cli.command, Command::Teacher(_) | Command::Student(_));
+    let serves = matches!(cli.command, Command::Teacher(_) | Command::Aggregator(_) | Command::Student(_));
     let by_count = match cli.global.verbose + u8::from(serves) {
         0 => "warn",
         1 => "info",

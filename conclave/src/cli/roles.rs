@@ -1,10 +1,11 @@
-//! `conclave teacher`, `conclave student`: the roles of a cluster from this binary, and a client of the student.
+//! `conclave teacher`, `conclave aggregator`, `conclave student`: the roles of a cluster from this binary, and a client of the student.
 
 mod predict;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use conclave_aggregator::{AggregatorConfig, ENV_PREFIX as AGGREGATOR_VARIABLES};
 use conclave_service::config::{self, ConfigError, Loaded};
 use conclave_service::lifecycle::{self, Failure};
 use conclave_student::config::{ENV_PREFIX as STUDENT_VARIABLES, StudentConfig};
@@ -27,6 +28,22 @@ enum TeacherAction {
     /// Train the teachers, then answer until stopped
     ///
     /// Settings in the environment (CONCLAVE_TEACHER__SECTION__NAME) win over the file.
+    Run(RunArgs),
+}
+
+/// Run a campaign's aggregator: it collects votes, spends the budget and releases labels
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true)]
+pub struct AggregatorArgs {
+    #[command(subcommand)]
+    action: AggregatorAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum AggregatorAction {
+    /// Agree with every silo on the campaign, then run it until stopped
+    ///
+    /// Settings in the environment (CONCLAVE_AGGREGATOR__SECTION__NAME) win over the file.
     Run(RunArgs),
 }
 
@@ -65,6 +82,16 @@ pub fn teacher(args: TeacherArgs, console: &Console) -> Result<Exit, Fault> {
         return Ok(Exit::Done);
     };
     lifecycle::outcome("teacher", async |shutdown| conclave_teacher_node::run(&loaded, shutdown).await)?;
+    Ok(Exit::Done)
+}
+
+/// Runs an aggregator.
+pub fn aggregator(args: AggregatorArgs, console: &Console) -> Result<Exit, Fault> {
+    let AggregatorAction::Run(args) = args.action;
+    let Some(loaded) = settings::<AggregatorConfig>(&args, AGGREGATOR_VARIABLES, console)? else {
+        return Ok(Exit::Done);
+    };
+    lifecycle::outcome("aggregator", async |shutdown| conclave_aggregator::run(&loaded, shutdown).await)?;
     Ok(Exit::Done)
 }
 

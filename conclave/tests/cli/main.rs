@@ -28,6 +28,7 @@ fn help_texts_are_as_pinned() {
         ("data", &["data"]),
         ("data-manifest", &["data", "manifest"]),
         ("data-partition", &["data", "partition"]),
+        ("aggregator", &["aggregator"]),
         ("student", &["student"]),
         ("student-predict", &["student", "predict"]),
         ("provision", &["provision"]),
@@ -335,7 +336,7 @@ fn malformed_parties_are_refused_and_nothing_is_written() {
 #[test]
 fn a_role_without_its_settings_is_bad_input_and_a_student_that_is_not_there_a_missing_peer() {
     let scratch = Scratch::new();
-    for role in ["teacher", "student"] {
+    for role in ["teacher", "aggregator", "student"] {
         let missing = conclave(&["--format", "json", role, "run", "--config", &scratch.path("missing.toml")]);
         assert_eq!(missing.status.code(), Some(2), "{role}");
         let unknown = scratch.file("unknown.toml", b"lissten = \"127.0.0.1:0\"\n");
