@@ -196,7 +196,7 @@ mod tests {
             PoolManifest::parse(&text.replace("features", "class")),
             Err(PoolError::Features(0))
         ));
-        assert!(matches!(PoolManifest::parse(&text.replace("query", "class")), Err(_)));
+        assert!(PoolManifest::parse(&text.replace("query", "class")).is_err());
     }
 
     #[test]

@@ -86,7 +86,7 @@ async fn learn(settings: &Settings) -> std::result::Result<StudentModel, Failure
     match ended {
         Ended::Completed => {}
         Ended::BudgetSpent => {
-            tracing::warn!(answers = labels.len(), "the budget is spent: learning from what was released")
+            tracing::warn!(answers = labels.len(), "the budget is spent: learning from what was released");
         }
         Ended::BelowQuorum => {
             let words =
@@ -99,7 +99,7 @@ async fn learn(settings: &Settings) -> std::result::Result<StudentModel, Failure
             return Err(Failure::new(ExitStatus::Peer, words));
         }
     }
-    let (spec, seed, path) = (config.learning.clone(), config.seed, config.model_path.clone());
+    let (spec, seed, path) = (config.learning, config.seed, config.model_path.clone());
     let model = blocking("training", move || {
         let model = train(&public.pool, &public.space, &labels, &terms, &spec, seed)?;
         if let Some(test) = &public.test {

@@ -37,7 +37,9 @@ pub fn nonprivate(plan: &Plan, space: &FeatureSpace) -> Result<Option<f64>, Faul
 pub fn public_alone(test: &Dataset) -> Option<f64> {
     let labels = test.labels()?;
     let mut rows_of = vec![0_u64; test.schema().classes()];
-    labels.iter().for_each(|label| rows_of[label.index()] += 1);
+    for label in labels {
+        rows_of[label.index()] += 1;
+    }
     let most = rows_of.into_iter().max().unwrap_or(0);
     Some(most as f64 / labels.len() as f64)
 }

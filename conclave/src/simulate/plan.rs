@@ -79,7 +79,7 @@ impl Plan {
                     "organisation {number} holds {} rows for {teachers} teachers; use fewer teachers, or more data",
                     shard.rows()
                 );
-                return Err(invalid("teachers", teachers.to_string(), &fix));
+                return Err(invalid("teachers", teachers, &fix));
             }
         }
         let features = FeatureSpec::for_schema(pool.schema());
@@ -178,16 +178,14 @@ pub fn mechanism(
         MechanismName::ConfidentGnMax => {
             let votes = scenario.threshold.unwrap_or_else(|| f64::from(teachers) * THRESHOLD_SHARE);
             let threshold = Threshold::from_votes(votes, lattice)?;
-            let (sigma1, sigma, calibrated) = match (scenario.sigma1, scenario.sigma) {
-                (Some(sigma1), Some(sigma)) => (scale(sigma1)?, scale(sigma)?, false),
-                _ => {
-                    let ratio = SIGMA_RATIO;
-                    let (sigma1, sigma) =
-                        confident_gnmax_sigmas_for(epsilon, delta, queries, ratio, sensitivity, lattice)?;
-                    (sigma1, sigma, true)
-                }
-            };
-            (ConfidentGnMax::new(threshold, sigma1, sigma)?.into(), calibrated)
+            if let (Some(sigma1), Some(sigma)) = (scenario.sigma1, scenario.sigma) {
+                (ConfidentGnMax::new(threshold, scale(sigma1)?, scale(sigma)?)?.into(), false)
+            } else {
+                let ratio = SIGMA_RATIO;
+                let (sigma1, sigma) =
+                    confident_gnmax_sigmas_for(epsilon, delta, queries, ratio, sensitivity, lattice)?;
+                (ConfidentGnMax::new(threshold, sigma1, sigma)?.into(), true)
+            }
         }
     })
 }
@@ -298,7 +296,7 @@ fn teachers(scenario: &Scenario, rows: usize) -> Result<Vec<u32>, Fault> {
     let all = scenario.teachers.unwrap_or_else(|| suiting.max(organisations));
     if all < organisations {
         let fix = format!("give at least one for each of the {organisations} organisations");
-        return Err(invalid("teachers", all, &fix));
+        return Err(invalid("teachers", &all, &fix));
     }
     Ok((0..organisations)
         .map(|number| all / organisations + u32::from(number < all % organisations))

@@ -133,7 +133,7 @@ impl Scenario {
             [("organisations", Some(organisations)), ("teachers", teachers), ("queries", queries)]
         {
             if count == Some(0) {
-                return Err(invalid(key, 0, "give a whole number from 1"));
+                return Err(invalid(key, &0, "give a whole number from 1"));
             }
         }
         let scenario = &loaded.value;
@@ -145,7 +145,7 @@ impl Scenario {
         ] {
             if votes.is_some_and(|votes| !(votes.is_finite() && votes > 0.0)) {
                 let value = votes.unwrap_or_default();
-                return Err(invalid(key, value, "give a finite number of votes above 0"));
+                return Err(invalid(key, &value, "give a finite number of votes above 0"));
             }
         }
         Ok(loaded)
@@ -194,7 +194,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
     } = overrides;
     let seed = seed.map(|seed| {
         i64::try_from(seed)
-            .map_err(|_| invalid("seed", seed, "give a whole number up to 9223372036854775807"))
+            .map_err(|_| invalid("seed", &seed, "give a whole number up to 9223372036854775807"))
     });
     let mut table = toml::Table::new();
     let mut put = |key: &str, value: Option<toml::Value>| {
@@ -223,7 +223,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
 }
 
 /// A key of a scenario that cannot be used.
-pub fn invalid(key: &str, value: impl ToString, fix: &str) -> Fault {
+pub fn invalid(key: &str, value: &(impl ToString + ?Sized), fix: &str) -> Fault {
     Fault::input("invalid-value", key, value.to_string(), "cannot be used", fix)
 }
 

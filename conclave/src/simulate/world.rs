@@ -282,7 +282,7 @@ fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node
         data: None,
         changed: None,
         teachers: plan.teachers[index],
-        teacher: scenario.teacher.clone(),
+        teacher: scenario.teacher,
         seed: plan.seed,
         unit: scenario.unit,
         adjacency: scenario.adjacency,

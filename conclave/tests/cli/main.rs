@@ -17,7 +17,7 @@ use binary::{Scratch, conclave, json, stderr, stdout};
 
 #[test]
 fn help_texts_are_as_pinned() {
-    let pinned: [(&str, &[&str]); 14] = [
+    let pinned: [(&str, &[&str]); 15] = [
         ("conclave", &[]),
         ("simulate", &["simulate"]),
         ("ledger", &["ledger"]),

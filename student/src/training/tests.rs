@@ -112,10 +112,13 @@ fn another_pool_space_or_list_of_classes_than_the_contracts_is_refused() {
     }
 }
 
+/// A field, and how it is spoilt.
+type Spoilt = (&'static str, fn(&mut Contract));
+
 #[test]
 fn a_malformed_contract_is_refused_by_field() {
     let (_, _, manifest) = points();
-    let malformed: [(&str, fn(&mut Contract)); 5] = [
+    let malformed: [Spoilt; 5] = [
         ("contract.campaign_id", |contract| contract.campaign_id = "NO".to_owned()),
         ("contract.class_names", |contract| contract.class_names.truncate(1)),
         ("contract.pool_digest", |contract| contract.pool_digest.clear()),

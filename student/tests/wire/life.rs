@@ -134,6 +134,9 @@ async fn a_spent_budget_still_gives_a_student() {
     student.await.unwrap().unwrap();
 }
 
+/// What is spoilt, what is set instead, how the process ends, and which word it says.
+type Case = (fn(&Home), &'static str, ExitStatus, &'static str);
+
 #[tokio::test]
 async fn what_stops_a_student_has_its_exit_status_and_saves_nothing() {
     let status_of = async |change: fn(&Home), more: &str| {
@@ -145,7 +148,7 @@ async fn what_stops_a_student_has_its_exit_status_and_saves_nothing() {
         assert!(!home.model_path().exists());
         (failure.status, failure.message)
     };
-    let cases: [(fn(&Home), &str, ExitStatus, &str); 5] = [
+    let cases: [Case; 5] = [
         (
             |home| home.campaign.script().state_when_empty = Some(CampaignState::BelowQuorum),
             "queries = { count = 39 }",
