@@ -295,7 +295,7 @@ pub(crate) fn account_terms(
             }
         }
     };
-    Ok(AccountTerms {
+    let terms = AccountTerms {
         data,
         organisation: organisation.to_owned(),
         partition: Digest::new(*member.partition.as_bytes()),
@@ -305,7 +305,35 @@ pub(crate) fn account_terms(
         adjacency: settings.campaign.adjacency,
         max_silos_per_subject: settings.accounts.max_silos_per_subject,
         predecessor,
-    })
+    };
+    recorded.map_or(Ok(()), |recorded| check_recorded(recorded.terms(), &terms))?;
+    Ok(terms)
+}
+
+/// An account keeps its terms for the life of the data; names the first that differs.
+fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
+    let fields: [(&str, String, String); 7] = [
+        ("organisation", recorded.organisation.clone(), now.organisation.clone()),
+        ("partition digest", recorded.partition.to_string(), now.partition.to_string()),
+        ("accounts.epsilon", recorded.epsilon.get().to_string(), now.epsilon.get().to_string()),
+        ("campaign.delta", recorded.delta.get().to_string(), now.delta.get().to_string()),
+        ("campaign.unit", words(&recorded.unit), words(&now.unit)),
+        ("campaign.adjacency", recorded.adjacency.name().to_owned(), now.adjacency.name().to_owned()),
+        (
+            "accounts.max_silos_per_subject",
+            recorded.max_silos_per_subject.to_string(),
+            now.max_silos_per_subject.to_string(),
+        ),
+    ];
+    match fields.into_iter().find(|(_, recorded, now)| recorded != now) {
+        Some((field, agreed, now)) => Err(Error::AccountChanged {
+            data: recorded.data.to_string(),
+            field: field.to_owned(),
+            agreed,
+            now,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn misfit(node: &NodeSettings, problem: String, fix: &str) -> Error {

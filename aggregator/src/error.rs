@@ -50,6 +50,21 @@ pub enum Error {
         /// What the settings say now.
         now: String,
     },
+    /// The account of a silo's data was opened under other terms.
+    #[error(
+        "data id {data} has its account in the ledger, where {field} is {agreed}, and now it is {now}; an account keeps its \
+         terms for the life of the data, so give {agreed}"
+    )]
+    AccountChanged {
+        /// The data.
+        data: String,
+        /// The first term that differs.
+        field: String,
+        /// What is on record.
+        agreed: String,
+        /// What the settings or the node say now.
+        now: String,
+    },
     /// A contract that is none.
     #[error(transparent)]
     Contract(#[from] ContractError),
@@ -125,6 +140,7 @@ impl From<Error> for Failure {
             | Error::Setting { .. }
             | Error::Node { .. }
             | Error::ContractChanged { .. }
+            | Error::AccountChanged { .. }
             | Error::Contract(_)
             | Error::Pool { .. }
             | Error::File { .. } => ExitStatus::BadInput,

@@ -150,7 +150,11 @@ async fn what_stops_a_student_has_its_exit_status_and_saves_nothing() {
     };
     let cases: [Case; 5] = [
         (
-            |home| home.campaign.script().state_when_empty = Some(CampaignState::BelowQuorum),
+            |home| {
+                let mut script = home.campaign.script();
+                script.silent_after = 38;
+                script.state_when_empty = Some(CampaignState::BelowQuorum);
+            },
             "queries = { count = 39 }",
             ExitStatus::Peer,
             "below its quorum",
