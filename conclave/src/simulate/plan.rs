@@ -3,6 +3,7 @@
 //! What a scenario leaves open follows here from the data: how many teachers and queries suit it, and which noise fits
 //! the cap. A plan that would pass the cap is refused.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use conclave_learning::Dataset;
@@ -15,7 +16,7 @@ use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
 use conclave_privacy::quantity::{Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::Sensitivity;
 use conclave_service::config::Loaded;
-use conclave_student::query_selection::select;
+use conclave_student::query_selection::{query_ids, select};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -84,7 +85,8 @@ impl Plan {
         }
         let features = FeatureSpec::for_schema(pool.schema());
         let space = FeatureSpace::fit(&features, &pool)?;
-        let asked = scenario.queries.map_or(pool.rows().min(QUERIES), |queries| queries as usize);
+        let asked =
+            scenario.queries.map_or_else(|| different(&pool).min(QUERIES), |queries| queries as usize);
         let queries = select(scenario.selection, &pool, &space, asked, seed).map_err(fault)?;
 
         let sensitivity = Sensitivity::of(scenario.unit, scenario.adjacency, scenario.scheme)?;
@@ -287,6 +289,11 @@ fn from_files(scenario: &Scenario, files: &Files) -> Result<Splits, Fault> {
 fn table(scenario: &Scenario, path: &Path) -> CsvSource {
     let (label, subject) = (scenario.label.clone(), scenario.subject.clone());
     CsvSource { label, subject, ..CsvSource::new(path) }
+}
+
+/// How many different examples a pool has; one that is there twice has one name and one answer.
+fn different(pool: &Dataset) -> usize {
+    query_ids(pool).into_iter().collect::<HashSet<_>>().len()
 }
 
 /// Teachers by organisation: as equal as can be.

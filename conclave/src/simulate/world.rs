@@ -113,7 +113,10 @@ impl World {
         let settings = self.campaign_settings(plan, manifest, ledger)?;
         let noise = SimulationNoise::new(plan.seed);
         let aggregator = Aggregator::prepare(settings, Transport::Mutual(Box::new(hub)), noise, shutdown);
-        let aggregator = aggregator.await.map_err(fault)?;
+        let aggregator = aggregator.await.map_err(|error| match error {
+            conclave_aggregator::Error::Interrupted => interrupted(),
+            error => fault(error),
+        })?;
         let running = aggregator.serve(loopback(), self.stop.clone()).await.map_err(fault)?;
         let address = running.address().to_string();
         self.aggregator = Some(running);

@@ -57,6 +57,13 @@ impl Recorder {
         }
     }
 
+    /// Waits for an answer beyond `position`.
+    pub(crate) async fn next_after(&self, service: &mut CampaignServiceClient<Channel>, position: u64) {
+        let request = ListAnswersRequest { campaign_id: self.campaign(), position, wait_ms: 5_000 };
+        let page = service.list_answers(request).await.unwrap().into_inner();
+        assert!(!page.answers.is_empty(), "no answer within five seconds");
+    }
+
     /// Proposes queries and reads until the campaign has no more to say.
     pub(crate) async fn ask(
         &mut self,

@@ -1,0 +1,202 @@
+//! `conclave simulate` from the outside: what it leaves, what it refuses, and that a seed repeats it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use conclave_ledger::verify;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder to run in.
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
+        command.current_dir(self.0.path()).args(["simulate", "--format", "json"]).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+}
+
+/// Few teachers and queries: the shape of the whole in a second.
+const SMALL: [&str; 8] = ["--organisations", "3", "--teachers", "30", "--queries", "40", "--seed", "11"];
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stdout)))
+}
+
+fn refused(output: &Output, code: i32, told: &[&str]) {
+    let error = json(output)["error"].to_string();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(told.iter().all(|told| error.contains(told)), "{told:?}: {error}");
+}
+
+#[test]
+fn a_run_leaves_report_labels_student_and_a_sound_ledger_all_marked_as_simulated() {
+    let scratch = Scratch::new();
+    let output = scratch.run(&SMALL);
+    let result = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{result}");
+    assert_eq!(result["simulated"], true);
+    assert_eq!((&result["organisations"], &result["teachers"]), (&3.into(), &30.into()));
+    assert_eq!(result["queries"]["asked"], 40);
+    let artifact = |name: &str| scratch.path(result["artifacts"][name].as_str().unwrap());
+    let verification = verify(&artifact("ledger")).unwrap();
+    assert!(verification.valid && verification.simulated);
+    assert!(verification.epsilon_spent.unwrap() <= 3.0);
+    assert_eq!(std::fs::read_to_string(artifact("labels")).unwrap().lines().count(), 41);
+    let report = std::fs::read_to_string(artifact("report")).unwrap();
+    assert!(report.contains("isible only in a simulation") && report.contains("δ = 1e-5"));
+    assert!(std::fs::read(artifact("student")).unwrap().starts_with(b"conclave student 1"));
+    assert!(result["student"]["test_accuracy"].as_f64().unwrap() > 0.3, "{result}");
+    // Another run takes another name; nothing is overwritten.
+    let again = json(&scratch.run(&SMALL));
+    assert_ne!(again["artifacts"], result["artifacts"]);
+}
+
+#[test]
+fn a_seed_repeats_everything_but_the_time_whatever_the_threads() {
+    let scratch = Scratch::new();
+    let mut runs = Vec::new();
+    for threads in ["1", "4"] {
+        let output = scratch.command(&SMALL).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        let mut result = json(&output);
+        let labels = std::fs::read(scratch.path(result["artifacts"]["labels"].as_str().unwrap())).unwrap();
+        let student = std::fs::read(scratch.path(result["artifacts"]["student"].as_str().unwrap())).unwrap();
+        result.as_object_mut().unwrap().retain(|key, _| key != "seconds" && key != "artifacts");
+        runs.push((result, labels, student.len()));
+    }
+    assert!(runs[0] == runs[1], "{:?}\n{:?}", runs[0].0, runs[1].0);
+    let other = json(&scratch.run(&[&SMALL[..6], &["--seed", "12"]].concat()));
+    assert_ne!(other["labels"], runs[0].0["labels"]);
+}
+
+#[test]
+fn a_budget_one_release_short_is_refused_with_the_numbers_and_asks_nothing() {
+    let scratch = Scratch::new();
+    let with = |queries: &str| scratch.run(&["--seed", "1", "--sigma", "18.888", "--queries", queries]);
+    refused(&with("81"), 3, &["budget-spent", "81 queries", "enough for 80 queries", "left rho"]);
+    assert_eq!(std::fs::read_dir(scratch.0.path()).unwrap().count(), 0, "nothing was written either");
+    assert_eq!(with("80").status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_meant_is_bad_input_with_field_value_and_fix() {
+    let scratch = Scratch::new();
+    let unknown = scratch.file("unknown.toml", "organisation = 3\n");
+    let negative = scratch.file("negative.toml", "sigma = -4.0\n");
+    let ragged = scratch.file("ragged.csv", "x,y,class\n1,2,a\n3,b\n");
+    let word = scratch.file("word.csv", "x,y,class\n1,2,a\n3,tall,b\n");
+    let binary = scratch.path("binary.csv");
+    std::fs::write(&binary, [0, 159, 146, 150, 10, 0]).unwrap();
+    let truncated = scratch.path("truncated.csv.gz");
+    std::fs::write(&truncated, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 75]).unwrap();
+    let text = |path: &Path| path.display().to_string();
+    scratch.file("occupied", "");
+    for (args, told) in [
+        (vec![text(&unknown)], vec!["organisation", "organisations"]),
+        (vec![text(&negative)], vec!["sigma", "-4", "above 0"]),
+        (vec!["--dataset".to_owned(), text(&ragged)], vec!["ragged.csv", "line 3"]),
+        (vec!["--dataset".to_owned(), text(&word)], vec!["word.csv", "line 3", "tall"]),
+        (vec!["--dataset".to_owned(), text(&binary)], vec!["binary.csv"]),
+        (vec!["--dataset".to_owned(), text(&truncated)], vec!["truncated.csv.gz"]),
+        (vec!["--scale".to_owned(), "20".to_owned()], vec!["scale", "20", "--sigma"]),
+        (vec!["--teachers".to_owned(), "5000".to_owned()], vec!["teachers", "fewer teachers"]),
+        (vec!["--queries".to_owned(), "901".to_owned()], vec!["901", "900"]),
+        (vec!["--out".to_owned(), ".".to_owned()], vec!["not empty"]),
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        refused(&scratch.run(&args), 2, &told);
+    }
+}
+
+#[test]
+fn a_printed_scenario_runs_as_the_command_that_printed_it() {
+    let scratch = Scratch::new();
+    let printed =
+        scratch.run(&[&SMALL[..], &["--mechanism", "confident-gnmax", "--print-scenario"]].concat());
+    let text = json(&printed)["scenario"].as_str().unwrap().to_owned();
+    assert!(text.contains("seed = 11") && text.contains("mechanism = \"confident-gnmax\""), "{text}");
+    let file = scratch.file("scenario.toml", &text);
+    let from_file = json(&scratch.run(&[file.to_str().unwrap()]));
+    let from_flags = json(&scratch.run(&[&SMALL[..], &["--mechanism", "confident-gnmax"]].concat()));
+    for key in ["labels", "queries", "student", "privacy"] {
+        assert_eq!(from_file[key], from_flags[key], "{key}");
+    }
+    assert!(from_flags["queries"]["abstained"].as_u64().unwrap() > 0, "the threshold was never missed");
+    let spent = from_flags["privacy"]["epsilon_spent"].as_f64().unwrap();
+    assert!(spent < 2.9, "abstentions cost less: {spent}");
+}
+
+#[test]
+fn a_table_of_ones_own_with_its_label_column_is_enough() {
+    let scratch = Scratch::new();
+    let mut text = "ill,age,weight\n".to_owned();
+    for row in 0..400 {
+        let ill = row % 2;
+        text += &format!("{},{},{}\n", ["no", "yes"][ill], 40 + 20 * ill + row % 7, 60 + row % 11);
+    }
+    let table = scratch.file("ward.csv", &text);
+    let result = json(&scratch.run(&[
+        "--dataset",
+        table.to_str().unwrap(),
+        "--label",
+        "ill",
+        "--organisations",
+        "2",
+        "--seed",
+        "5",
+    ]));
+    assert_eq!(result["student"]["test_size"], 40, "{result}");
+    assert!(result["student"]["test_accuracy"].as_f64().is_some());
+    assert_eq!(result["privacy"]["epsilon"], 3.0);
+}
+
+#[test]
+fn an_interrupt_in_any_phase_ends_it_and_says_how_to_repeat() {
+    let scratch = Scratch::new();
+    // A line of progress begins each phase; the interrupt follows it at once.
+    for phase in ["teachers in", "queries are asked", "The student learns", "Comparing"] {
+        let out = scratch.path(&phase.replace(' ', "-"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_conclave"))
+            .args(["simulate", "--seed", "3", "--out"])
+            .arg(&out)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+        assert!(lines.any(|line| line.unwrap().contains(phase)), "{phase}");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        let status = child.wait().unwrap();
+        // The last phase may be over before the signal arrives.
+        let over = phase == "Comparing" && status.code() == Some(0);
+        assert!(over || status.code() == Some(1), "{phase}: {status}: {rest:?}");
+        assert!(over || rest.iter().any(|line| line.contains("--seed")), "{phase}: {rest:?}");
+        let ledger = out.join("ledger.db");
+        if ledger.exists() {
+            assert!(verify(&ledger).unwrap().valid, "{phase}");
+        }
+    }
+}
