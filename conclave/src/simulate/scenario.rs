@@ -166,10 +166,20 @@ pub fn settings(loaded: &Loaded<Scenario>) -> Result<Vec<Setting>, Fault> {
     };
     let settings = loaded.settings()?.into_iter().map(|setting| Setting {
         name: setting.key,
-        value: setting.value,
+        value: plain(&setting.value),
         origin: origin(setting.origin).to_owned(),
     });
     Ok(settings.collect())
+}
+
+/// A value as people write it: text without quotes, and no digits that a 32-bit float does not have.
+fn plain(value: &str) -> String {
+    let text = value.trim_matches('"');
+    match text.parse::<f64>() {
+        #[expect(clippy::cast_possible_truncation, reason = "only where nothing is lost")]
+        Ok(wide) if text.len() > 10 && f64::from(wide as f32) == wide => (wide as f32).to_string(),
+        _ => text.to_owned(),
+    }
 }
 
 /// The flags that were given, as the keys of a scenario.
@@ -270,6 +280,18 @@ mod tests {
         assert_eq!(origin("organisations").as_deref(), Some("flag"));
         assert_eq!(origin("epsilon").as_deref(), Some("scenario"));
         assert_eq!(origin("delta").as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn settings_are_shown_as_people_write_them() {
+        for (value, shown) in [
+            ("\"optdigits\"", "optdigits"),
+            ("0.30000001192092896", "0.3"),
+            ("0.00001", "0.00001"),
+            ("7", "7"),
+        ] {
+            assert_eq!(plain(value), shown);
+        }
     }
 
     #[test]
