@@ -144,6 +144,13 @@ impl AggregatorConfig {
         let accounts = check.accounts(&config.accounts);
         let nodes = check.nodes(&config.nodes);
         check.flow(&config.flow);
+        if config.campaign.epsilon > config.accounts.epsilon {
+            let fix = format!(
+                "a campaign is a part of its accounts' budget: give at most {}",
+                config.accounts.epsilon
+            );
+            check.fault("campaign.epsilon", config.campaign.epsilon, fix);
+        }
         match (campaign, accounts, &check.faults[..]) {
             (Some(campaign), Some(accounts), []) => Ok(Settings {
                 campaign,

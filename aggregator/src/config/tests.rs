@@ -83,3 +83,9 @@ fn every_fault_is_told_with_its_key_and_value() {
         assert!(refusal.contains(told), "{told} is missing in:\n{refusal}");
     }
 }
+
+#[test]
+fn a_campaign_above_the_cap_of_its_accounts_is_refused() {
+    let refusal = load(&SAMPLE.replace("epsilon = 2.0", "epsilon = 3.5")).unwrap_err().to_string();
+    assert!(refusal.contains("campaign.epsilon = 3.5") && refusal.contains("at most 3"), "{refusal}");
+}
