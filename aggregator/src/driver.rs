@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Ledger, Refused};
-use crate::campaign::{Admitted, Campaign, Ended, Next, TooMany};
+use crate::campaign::{Admitted, Campaign, Ended, Next, Phase, TooMany};
 use crate::enrolment::{self, Hindrance};
 use crate::published::Published;
 use crate::query::{Batch, Frozen};
@@ -174,7 +174,13 @@ fn tell(standing: &watch::Sender<Standing>, campaign: &Campaign) {
     standing.send_if_modified(|told| {
         let news = *told != now;
         if told.phase != now.phase {
-            tracing::info!(phase = ?now.phase, admitted = now.admitted, "the campaign");
+            match now.phase {
+                // Back and forth with every proposal: of interest to nobody but us.
+                Phase::Idle | Phase::Asking => tracing::debug!(phase = ?now.phase, "the campaign"),
+                Phase::BudgetSpent => tracing::warn!(admitted = now.admitted, "the budget is spent"),
+                Phase::BelowQuorum => tracing::warn!("too few teachers are there; waiting for them"),
+                Phase::Halted => tracing::error!("nothing more is released before a restart"),
+            }
         }
         *told = now;
         news
@@ -244,6 +250,7 @@ impl<N: NoiseSource + 'static> Engine<N> {
             let Some(session) = silent.remove(&id) else { continue };
             match answer {
                 Ok((_, Ok(votes))) => {
+                    session.was_in_time();
                     if let Err(rejection) = batch.submit(self.nodes.member(session).0, votes) {
                         self.nodes.rejections.count(rejection);
                         session.tell(&format!("its votes were rejected as {rejection}"));
@@ -293,6 +300,7 @@ impl<N: NoiseSource + 'static> Engine<N> {
         session.tell(&silence.to_string());
         if *silence == Silence::Late {
             self.nodes.rejections.count(Rejection::Late);
+            session.was_late();
         }
         if !matches!(silence, Silence::Refused(_)) {
             session.set_present(false);
@@ -352,10 +360,12 @@ pub(crate) async fn look_for(
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
 ) {
-    let pause = Duration::from_millis(settings.flow.retry_ms);
+    let retry = Duration::from_millis(settings.flow.retry_ms);
     let looking = async {
         loop {
             if !session.is_present() {
+                // A node that is often late holds up every batch: it is tried again less and less often.
+                tokio::time::sleep(retry * (session.patience() - 1)).await;
                 match enrolment::rejoin(&session, &settings, &contract).await {
                     Ok(()) => {
                         session.set_present(true);
@@ -367,7 +377,7 @@ pub(crate) async fn look_for(
                     Err(Hindrance::Lasting(error)) => session.tell(&error.to_string()),
                 }
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(retry).await;
         }
     };
     stop.run_until_cancelled(looking).await;

@@ -3,7 +3,7 @@
 //! A session that did not answer in time, or refused, is absent: batches go on without it, and it is looked for again
 //! in the background. Absence is a public fact about a node; it never depends on what its teachers would have said.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     /// Describing and agreeing may take this long.
     call_timeout: Duration,
     present: AtomicBool,
+    /// How often in a row it was late.
+    late: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
     told: Mutex<String>,
 }
@@ -67,6 +69,7 @@ impl Session {
             transport,
             call_timeout: Duration::from_millis(limits.call_timeout_ms),
             present: AtomicBool::new(false),
+            late: AtomicU32::new(0),
             told: Mutex::new(String::new()),
         })
     }
@@ -96,6 +99,23 @@ impl Session {
     /// Notes that it is there, or not; tells whether that is news.
     pub(crate) fn set_present(&self, present: bool) -> bool {
         self.present.swap(present, Ordering::Relaxed) != present
+    }
+
+    /// Notes that its votes came in time.
+    pub(crate) fn was_in_time(&self) {
+        self.late.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that its votes did not come in time.
+    pub(crate) fn was_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many pauses to leave between two attempts: doubles with every time in a row that it was late, up to
+    /// 2^[`PATIENCE_DOUBLINGS_MAX`].
+    pub(crate) fn patience(&self) -> u32 {
+        let late = self.late.load(Ordering::Relaxed).saturating_sub(1);
+        1 << late.min(PATIENCE_DOUBLINGS_MAX)
     }
 
     /// Logs what keeps the node away, unless that was the last thing said about it.
@@ -157,6 +177,8 @@ impl std::fmt::Display for Silence {
 
 /// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
 const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
+/// With a pause of a second: about a minute.
+const PATIENCE_DOUBLINGS_MAX: u32 = 6;
 /// A class index on the wire has one byte or two.
 const VOTE_BYTES_MAX: usize = 2;
 /// Everything of a message that is not votes.

@@ -48,10 +48,11 @@ pub(crate) fn fault_of(error: &clap::Error, command: &clap::Command, args: &[OsS
         }
         ErrorKind::ValueValidation => match error.source() {
             Some(source) => match source.downcast_ref::<Fault>() {
-                // Our parsers name the key as a scenario file does; on the command line it is a flag.
-                Some(fault) => {
+                // Our parsers name the key as a scenario file does; on the command line it may be a flag.
+                Some(fault) if flag.starts_with("--") => {
                     Fault { field: flag, message: format!("--{}", fault.message), ..fault.clone() }
                 }
+                Some(fault) => fault.clone(),
                 None => Fault::input(
                     "invalid-value",
                     flag,
