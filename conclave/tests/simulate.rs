@@ -153,7 +153,8 @@ fn a_table_of_ones_own_with_its_label_column_is_enough() {
     let mut text = "ill,age,weight\n".to_owned();
     for row in 0..400 {
         let ill = row % 2;
-        text += &format!("{},{},{}\n", ["no", "yes"][ill], 40 + 20 * ill + row % 7, 60 + row % 11);
+        let line = format!("{},{},{}\n", ["no", "yes"][ill], 40 + 20 * ill + row % 7, 60 + row % 11);
+        text += &line;
     }
     let table = scratch.file("ward.csv", &text);
     let result = json(&scratch.run(&[

@@ -177,7 +177,9 @@ fn plain(value: &str) -> String {
     let text = value.trim_matches('"');
     match text.parse::<f64>() {
         #[expect(clippy::cast_possible_truncation, reason = "only where nothing is lost")]
-        Ok(wide) if text.len() > 10 && f64::from(wide as f32).to_bits() == wide.to_bits() => (wide as f32).to_string(),
+        Ok(wide) if text.len() > 10 && f64::from(wide as f32).to_bits() == wide.to_bits() => {
+            (wide as f32).to_string()
+        }
         _ => text.to_owned(),
     }
 }

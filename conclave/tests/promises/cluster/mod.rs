@@ -192,9 +192,9 @@ impl Cluster {
             self.path("pool.manifest").display(),
         );
         for Silo { organisation, address, .. } in &self.silos {
-            text += &format!(
-                "[[nodes]]\norganisation = '{organisation}'\nnode = 'node'\naddress = '{address}'\n"
-            );
+            let node = format!("organisation = '{organisation}'\nnode = 'node'\naddress = '{address}'\n");
+            text += "[[nodes]]\n";
+            text += &node;
         }
         let path = self.path("aggregator.toml");
         std::fs::write(&path, text).unwrap();
@@ -276,7 +276,6 @@ pub(crate) fn free_port() -> SocketAddr {
 
 /// Whether the long half of a test is to run.
 pub(crate) fn slow() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "how long to test is not a setting of the product")]
     std::env::var_os("CONCLAVE_SLOW_TESTS").is_some()
 }
 
