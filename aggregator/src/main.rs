@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use conclave_aggregator::{AggregatorConfig, ENV_PREFIX};
 use conclave_service::lifecycle::{self, Failure};
-use conclave_service::{config, telemetry};
+use conclave_service::{config, health, telemetry};
 
 /// Collects a campaign's votes, spends its privacy budget and releases labels.
 #[derive(Parser)]
@@ -17,6 +18,9 @@ struct Arguments {
     /// What to log, such as info or conclave_aggregator=debug.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Only ask the process that runs with these settings whether it is ready; exit status 0 says that it is.
+    #[arg(long)]
+    probe: bool,
 }
 
 fn main() -> ExitCode {
@@ -24,7 +28,10 @@ fn main() -> ExitCode {
     lifecycle::run("aggregator", async |shutdown| {
         telemetry::start(arguments.log.as_deref()).map_err(Failure::from)?;
         let loaded =
-            config::load(Some(&arguments.config), conclave_aggregator::ENV_PREFIX, toml::Table::new())?;
+            config::load::<AggregatorConfig>(Some(&arguments.config), ENV_PREFIX, toml::Table::new())?;
+        if arguments.probe {
+            return health::probe(loaded.value.listen, loaded.value.kit.as_deref()).await;
+        }
         conclave_aggregator::run(&loaded, shutdown).await
     })
 }

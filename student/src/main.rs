@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use conclave_service::lifecycle::{self, Failure};
-use conclave_service::{config, telemetry};
-use conclave_student::config::ENV_PREFIX;
+use conclave_service::{config, health, telemetry};
+use conclave_student::config::{ENV_PREFIX, StudentConfig};
 
 /// Learns from a campaign's released labels, and serves predictions.
 #[derive(Parser)]
@@ -18,13 +18,19 @@ struct Arguments {
     /// What to log, such as info or conclave_student=debug.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Only ask the process that runs with these settings whether it is ready; exit status 0 says that it is.
+    #[arg(long)]
+    probe: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     lifecycle::run("student", async |shutdown| {
         telemetry::start(arguments.log.as_deref()).map_err(Failure::from)?;
-        let loaded = config::load(Some(&arguments.config), ENV_PREFIX, toml::Table::new())?;
+        let loaded = config::load::<StudentConfig>(Some(&arguments.config), ENV_PREFIX, toml::Table::new())?;
+        if arguments.probe {
+            return health::probe(loaded.value.listen, loaded.value.kit.as_deref()).await;
+        }
         conclave_student::run(&loaded, shutdown).await
     })
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use conclave_service::lifecycle::{self, Failure};
-use conclave_service::{config, telemetry};
+use conclave_service::{config, health, telemetry};
+use conclave_teacher_node::TeacherNodeConfig;
 
 /// Answers a campaign's queries from private data that stay here.
 #[derive(Parser)]
@@ -17,13 +18,23 @@ struct Arguments {
     /// What to log, such as info or conclave_teacher_node=debug.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Only ask the process that runs with these settings whether it is ready; exit status 0 says that it is.
+    #[arg(long)]
+    probe: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     lifecycle::run("teacher-node", async |shutdown| {
         telemetry::start(arguments.log.as_deref()).map_err(Failure::from)?;
-        let loaded = config::load(Some(&arguments.config), "CONCLAVE_TEACHER", toml::Table::new())?;
+        let loaded = config::load::<TeacherNodeConfig>(
+            Some(&arguments.config),
+            "CONCLAVE_TEACHER",
+            toml::Table::new(),
+        )?;
+        if arguments.probe {
+            return health::probe(loaded.value.listen, loaded.value.kit.as_deref()).await;
+        }
         conclave_teacher_node::run(&loaded, shutdown).await
     })
 }

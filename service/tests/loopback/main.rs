@@ -8,3 +8,5 @@ mod echo;
 mod identities;
 #[cfg(test)]
 mod kits;
+#[cfg(test)]
+mod probing;

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The images of the cluster on a machine that reaches no registry: a base image from Debian packages, under the tag that
+# the Dockerfile names, and binaries that are built on this machine. Needs docker, debootstrap, cargo, and root.
+#
+#   deploy/offline-images.sh            all of it; what exists already is kept
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly BASE=debian:bookworm-slim PREBUILT=conclave-prebuilt
+
+if ! docker image inspect "$BASE" >/dev/null 2>&1; then
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' EXIT
+  debootstrap --variant=minbase bookworm "$root" >/dev/null
+  rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
+  tar -C "$root" -c . | docker import - "$BASE" >/dev/null
+fi
+
+# Built one after the other, for the reason that build-binaries.sh gives.
+for package in conclave-teacher-node conclave-aggregator conclave-student conclave; do
+  cargo build --release --locked --package "$package"
+  mkdir -p target/images/prebuilt
+  case $package in
+    conclave) name=conclave ;;
+    *) name=${package#conclave-} ;;
+  esac
+  cp "target/release/$name" target/images/prebuilt/
+done
+printf 'FROM %s\nCOPY prebuilt /prebuilt\n' "$BASE" >target/images/Dockerfile
+docker build --quiet --tag "$PREBUILT" target/images >/dev/null
+
+for role in teacher aggregator student tools; do
+  docker build --quiet --file deploy/Dockerfile --target "$role" --build-arg BUILDER="$PREBUILT" \
+    --tag "conclave-$role" . >/dev/null
+  echo "conclave-$role: $(docker image inspect --format '{{.Size}}' "conclave-$role") bytes"
+done
