@@ -58,6 +58,7 @@ echo "2. without silo-5 the campaign ended and the student is trained"
 docker kill --signal KILL "$("${compose[@]}" ps -q aggregator)" >/dev/null
 "${compose[@]}" up -d --no-build aggregator
 healthy aggregator
+tools client -- status --server aggregator:7402 --kit /client/kit
 tools aggregator -- ledger verify /aggregator/state/ledger.db
 tools aggregator -- ledger certificate /aggregator/state/ledger.db | sed -n 1,16p
 echo '3. killed, started again, and the ledger is sound'

@@ -18,7 +18,7 @@ use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};
 use crate::event::PrivacyEvent;
 use crate::noise::NoiseGenerator;
-use crate::quantity::{Lattice, Rho};
+use crate::quantity::{Lattice, NoiseScale, Rho};
 use crate::unit::Sensitivity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -82,6 +82,18 @@ impl Mechanism {
             Self::LnMax(mechanism) => mechanism.scale().lattice(),
             Self::GnMax(mechanism) => mechanism.sigma().lattice(),
             Self::ConfidentGnMax(mechanism) => mechanism.sigma2().lattice(),
+        }
+    }
+
+    /// The smallest scale among its steps: what a silo looks at that allows no less noise than so much.
+    pub fn least_noise(&self) -> NoiseScale {
+        match self {
+            Self::LnMax(mechanism) => mechanism.scale(),
+            Self::GnMax(mechanism) => mechanism.sigma(),
+            Self::ConfidentGnMax(mechanism) => {
+                let (threshold, argmax) = (mechanism.sigma1(), mechanism.sigma2());
+                if threshold.steps() < argmax.steps() { threshold } else { argmax }
+            }
         }
     }
 

@@ -6,8 +6,6 @@
 use std::fmt::Display;
 
 use conclave_privacy::accountant::epsilon_to_rho;
-use conclave_privacy::mechanism::Mechanism;
-use conclave_privacy::quantity::NoiseScale;
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use conclave_proto::pool::PoolManifest;
 use conclave_trust::{Contract, Member};
@@ -96,7 +94,7 @@ impl Consent {
             epsilon_to_rho(limits.epsilon_max, limits.delta_max).units(),
             "use a smaller epsilon: the silo's limit is epsilon_max at delta_max",
         )?;
-        let least = least_noise(&contract.mechanism);
+        let least = contract.mechanism.least_noise();
         if least.votes() < limits.noise_min.votes() {
             return Err(CallError::Disagreement {
                 field: "mechanism",
@@ -111,18 +109,6 @@ impl Consent {
             &self.simulated,
             "run simulated campaigns on simulated nodes only, and real ones on real nodes",
         )
-    }
-}
-
-/// The smallest scale among the steps of a mechanism.
-fn least_noise(mechanism: &Mechanism) -> NoiseScale {
-    match mechanism {
-        Mechanism::LnMax(lnmax) => lnmax.scale(),
-        Mechanism::GnMax(gnmax) => gnmax.sigma(),
-        Mechanism::ConfidentGnMax(confident) => {
-            let (threshold, argmax) = (confident.sigma1(), confident.sigma2());
-            if threshold.steps() < argmax.steps() { threshold } else { argmax }
-        }
     }
 }
 

@@ -30,6 +30,12 @@ fn the_sample_is_what_an_aggregator_can_run_on() {
 }
 
 #[test]
+fn the_trial_cluster_can_be_run_on_too() {
+    let settings = load(include_str!("../../../deploy/compose/aggregator.toml")).unwrap();
+    assert_eq!((settings.nodes.len(), settings.campaign.teachers_quorum_min), (5, 80));
+}
+
+#[test]
 fn every_mechanism_of_the_comment_can_be_written() {
     for (mechanism, name) in [
         (r#"{ kind = "lnmax", scale = 20.0 }"#, "lnmax"),

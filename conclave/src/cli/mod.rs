@@ -20,6 +20,7 @@ pub mod progress;
 pub mod provision;
 pub mod roles;
 pub mod simulate;
+pub mod status;
 mod usage;
 
 use std::ffi::OsString;
@@ -74,6 +75,7 @@ enum Command {
     Teacher(roles::TeacherArgs),
     Aggregator(roles::AggregatorArgs),
     Student(roles::StudentArgs),
+    Status(status::StatusArgs),
     Provision(provision::ProvisionArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -102,6 +104,7 @@ impl Command {
             Self::Teacher(args) => roles::teacher(args, console),
             Self::Aggregator(args) => roles::aggregator(args, console),
             Self::Student(args) => roles::student(args, console),
+            Self::Status(args) => status::run(&args, console),
             Self::Provision(args) => provision::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),
         }

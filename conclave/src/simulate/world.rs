@@ -13,9 +13,7 @@ use conclave_aggregator::{
 };
 use conclave_learning::Label;
 use conclave_privacy::VoteCounts;
-use conclave_privacy::mechanism::Mechanism;
 use conclave_privacy::noise::SimulationNoise;
-use conclave_privacy::quantity::NoiseScale;
 use conclave_proto::ids::{CampaignId, NodeId, OrganisationId, QueryId, join_query_ids};
 use conclave_proto::pool::PoolManifest;
 use conclave_proto::teacher::v1::VoteRequest;
@@ -292,7 +290,7 @@ fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node
         limits: SiloLimits {
             epsilon_max: scenario.epsilon,
             delta_max: scenario.delta,
-            noise_min: least_noise(&plan.mechanism),
+            noise_min: plan.mechanism.least_noise(),
             queries_max: plan.queries.len() as u64,
             batch_queries_max: QUERIES_PER_CALL,
         },
@@ -300,17 +298,6 @@ fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node
         simulated: true,
         server: ServerLimits::default(),
     })
-}
-
-fn least_noise(mechanism: &Mechanism) -> NoiseScale {
-    match mechanism {
-        Mechanism::LnMax(lnmax) => lnmax.scale(),
-        Mechanism::GnMax(gnmax) => gnmax.sigma(),
-        Mechanism::ConfidentGnMax(confident) => {
-            let (sigma1, sigma2) = (confident.sigma1(), confident.sigma2());
-            if sigma1.steps() < sigma2.steps() { sigma1 } else { sigma2 }
-        }
-    }
 }
 
 fn identity(role: Role, organisation: &str, name: &str) -> Result<Identity, Fault> {

@@ -66,6 +66,36 @@ async fn a_new_campaign_on_the_same_data_starts_from_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn anybody_with_a_clients_kit_can_read_what_is_left() {
+    let cluster = Cluster::of_silos(2, 30).await;
+    let _aggregator = cluster.aggregator(&Campaign { epsilon: 2.0, ..campaign() }).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let some: Vec<_> = (0..20).map(query).collect();
+    Recorder::default().ask(&mut service, &some).await;
+    cluster.kit(Role::Client, "hub", "client").save(&cluster.path("client")).unwrap();
+    let status = |format: &str| {
+        let kit = cluster.path("client");
+        let server = cluster.listen.to_string();
+        let mut command = std::process::Command::new(conclave());
+        command.args(["--format", format, "status", "--server", &server, "--kit"]).arg(kit);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told: serde_json::Value = serde_json::from_str(&status("json")).unwrap();
+    assert_eq!(told["phase"], "idle");
+    assert_eq!(told["queries"]["answered"], 20);
+    assert_eq!(told["privacy"]["queries_left"], cap_units(2.0) / PRICE - 20);
+    assert_eq!(told["nodes"], serde_json::json!({ "present": 2, "total": 2 }));
+    let words = status("text");
+    for told in
+        ["20 of at most 5000 proposed: 20 labels", "unit record, adjacency add-remove, δ = 1e-5", "silo-2"]
+    {
+        assert!(words.contains(told), "{told}: {words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_partition_inherits_the_spend_unless_the_people_are_others() {
     for (people, inherited) in [(People::Same, 20 * PRICE), (People::Others, 0)] {
         let mut cluster = Cluster::new(60);

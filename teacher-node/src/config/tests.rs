@@ -32,6 +32,12 @@ fn the_sample_is_what_a_node_can_run_on() {
 }
 
 #[test]
+fn the_trial_cluster_can_be_run_on_too() {
+    let settings = load(include_str!("../../../deploy/compose/teacher.toml")).unwrap();
+    assert_eq!(settings.teachers, 20);
+}
+
+#[test]
 fn the_declaration_in_the_sample_is_well_formed() {
     let declared = SAMPLE.replace("# changed = {", "changed = {");
     let changed = load(&declared).unwrap().changed.unwrap();

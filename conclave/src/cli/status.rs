@@ -1,0 +1,232 @@
+//! `conclave status`: how far a running campaign is, and what is left of the budget.
+//!
+//! Everything that it shows is public: the contract, counts of queries, charges, and who is there.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::quantity::Rho;
+use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
+use conclave_proto::campaign::v1::{CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse};
+use conclave_service::clock::WallClock;
+use conclave_service::lifecycle::{self, Failure};
+use conclave_service::{ChannelLimits, ClientTransport, Identity, Kit, Role, channel};
+use conclave_trust::Contract;
+use serde::Serialize;
+
+use super::{Console, Exit, Fault};
+use crate::simulate::report::figure_up;
+
+/// Ask a running aggregator how far its campaign is and what is left of the budget
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// The aggregator's address
+    #[arg(long, value_name = "HOST:PORT")]
+    server: String,
+    /// Our own kit, a client's or a student's, made by `conclave provision`
+    #[arg(long, value_name = "DIR", required_unless_present = "plaintext")]
+    kit: Option<PathBuf>,
+    /// Who must be there: the aggregator's organisation and name, as in its kit
+    #[arg(long, value_name = "ORGANISATION/NAME", default_value = "hub/aggregator")]
+    aggregator: String,
+    /// No TLS, for an aggregator on this machine that was told the same
+    #[arg(long, conflicts_with = "kit")]
+    plaintext: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Told {
+    campaign: String,
+    contract: String,
+    phase: &'static str,
+    queries: Queries,
+    nodes: Nodes,
+    privacy: Privacy,
+    silos: Vec<Silo>,
+    rejected: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Queries {
+    most: u32,
+    proposed: u32,
+    answered: u32,
+    abstained: u32,
+    interrupted: u32,
+    waiting: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Nodes {
+    present: u32,
+    total: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Privacy {
+    unit: &'static str,
+    adjacency: &'static str,
+    delta: f64,
+    epsilon: f64,
+    epsilon_spent: f64,
+    queries_left: u64,
+    simulated: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Silo {
+    organisation: String,
+    data_id: String,
+    epsilon_spent: f64,
+    /// Of the cap, in per cent, rounded up.
+    spent_per_cent: u64,
+}
+
+/// Asks and tells.
+pub fn run(args: &StatusArgs, console: &Console) -> Result<Exit, Fault> {
+    let transport = transport(args)?;
+    let told = lifecycle::outcome("status", |shutdown| async move {
+        let asking = shutdown.run_until_cancelled(ask(&args.server, &transport));
+        asking.await.unwrap_or_else(|| Err(Failure::interrupted("ask again")))
+    })?;
+    console.result(|| in_words(&told), &told)?;
+    Ok(Exit::Done)
+}
+
+async fn ask(server: &str, transport: &ClientTransport) -> Result<Told, Failure> {
+    let channel = channel::connect(server, transport, &ChannelLimits::default()).await?;
+    let mut service = CampaignServiceClient::new(channel);
+    let failed = |status: tonic::Status| Failure::from(channel::describe_status(&status, server, transport));
+    let contract = service.get_contract(GetContractRequest {}).await.map_err(failed)?.into_inner().contract;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        let words = format!("the contract that {server} sent cannot be read: {error}; run the same version");
+        Failure::new(Exit::Other, words)
+    };
+    let contract = contract.ok_or_else(|| unreadable(&"it is absent"))?;
+    let contract = Contract::try_from(contract).map_err(|error| unreadable(&error))?;
+    let request = GetStatusRequest { campaign_id: contract.campaign.to_string() };
+    let status = service.get_status(request).await.map_err(failed)?.into_inner();
+    tell(&contract, status).map_err(|error| unreadable(&error))
+}
+
+fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave_trust::ContractError> {
+    let price = contract.price_per_query()?.units().max(1);
+    let left =
+        |cap: u64, spent: u64, reserved: u64| cap.saturating_sub(spent.saturating_add(reserved)) / price;
+    let campaign = left(status.rho_cap_units, status.rho_spent_units, status.rho_reserved_units);
+    let accounts = status.accounts.iter();
+    let queries_left = accounts
+        .map(|account| left(account.rho_cap_units, account.rho_spent_units, account.rho_reserved_units))
+        .fold(campaign, u64::min);
+    let silos = status.accounts.iter().map(|account| Silo {
+        organisation: account.organisation.clone(),
+        data_id: account.data_id.clone(),
+        epsilon_spent: rho_to_epsilon(Rho::from_units(account.rho_spent_units), contract.delta),
+        spent_per_cent: (account.rho_spent_units.saturating_mul(100)).div_ceil(account.rho_cap_units.max(1)),
+    });
+    Ok(Told {
+        campaign: contract.campaign.to_string(),
+        contract: contract.digest().to_string(),
+        phase: match status.state() {
+            CampaignState::Idle => "idle",
+            CampaignState::Asking => "asking",
+            CampaignState::BudgetSpent => "budget-spent",
+            CampaignState::BelowQuorum => "below-quorum",
+            CampaignState::Halted => "halted",
+            CampaignState::Unspecified => "unknown",
+        },
+        queries: Queries {
+            most: contract.queries_max,
+            proposed: status.queries_admitted,
+            answered: status.queries_answered,
+            abstained: status.queries_abstained,
+            interrupted: status.queries_interrupted,
+            waiting: status.queries_waiting,
+        },
+        nodes: Nodes { present: status.nodes_present, total: status.nodes_total },
+        privacy: Privacy {
+            unit: contract.unit.name(),
+            adjacency: contract.adjacency.name(),
+            delta: status.delta,
+            epsilon: status.epsilon_cap,
+            epsilon_spent: status.epsilon_spent,
+            queries_left,
+            simulated: contract.simulated,
+        },
+        silos: silos.collect(),
+        rejected: status.rejected.into_iter().collect(),
+    })
+}
+
+fn in_words(told: &Told) -> String {
+    let Told { campaign, phase, queries, nodes, privacy, silos, rejected, .. } = told;
+    let meaning = match *phase {
+        "idle" => "every proposed query is answered",
+        "asking" => "queries are being asked",
+        "budget-spent" => "not one query more fits under the caps",
+        "below-quorum" => "too few teachers answer; it goes on when they are back",
+        "halted" => "the ledger cannot be written; see the aggregator's log",
+        _ => "it says something that this version does not know",
+    };
+    let terms = format!("(unit {}, adjacency {}, δ = {:e})", privacy.unit, privacy.adjacency, privacy.delta);
+    let mut text = format!("Campaign {campaign}: {meaning}\n\n");
+    let mut line = |name: &str, words: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<11}{words}");
+    };
+    line(
+        "Queries",
+        format!(
+            "{} of at most {} proposed: {} labels, {} abstentions, {} interrupted, {} waiting",
+            queries.proposed,
+            queries.most,
+            queries.answered,
+            queries.abstained,
+            queries.interrupted,
+            queries.waiting
+        ),
+    );
+    line("Nodes", format!("{} of {} are there", nodes.present, nodes.total));
+    line("Guarantee", format!("ε = {} {terms}: that of the campaign's cap", figure_up(privacy.epsilon)));
+    line("Spent", format!("ε = {} {terms}: after the fact", figure_up(privacy.epsilon_spent)));
+    line("Left", format!("{} queries, at the price of one that is answered", privacy.queries_left));
+    for silo in silos {
+        let Silo { organisation, data_id, epsilon_spent, spent_per_cent } = silo;
+        let spent = figure_up(*epsilon_spent);
+        line(
+            "Account",
+            format!("{organisation}, {data_id}: {spent_per_cent} % of its cap spent, ε = {spent} {terms}"),
+        );
+    }
+    let rejected: Vec<String> = rejected
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    if !rejected.is_empty() {
+        line("Rejected", format!("{} submissions", rejected.join(", ")));
+    }
+    if privacy.simulated {
+        line("SIMULATED", "the noise comes from a seed: nothing here is private".to_owned());
+    }
+    text
+}
+
+fn transport(args: &StatusArgs) -> Result<ClientTransport, Fault> {
+    let Some(folder) = &args.kit else { return Ok(ClientTransport::PlaintextLoopback) };
+    let kit = Kit::load(folder, WallClock::now_ms())?;
+    let Some((organisation, name)) = args.aggregator.split_once('/') else {
+        return Err(Fault::input(
+            "invalid-party",
+            "--aggregator",
+            &args.aggregator,
+            "is not ORGANISATION/NAME",
+            "write for example hub/aggregator",
+        ));
+    };
+    let expected = Identity::new(kit.identity().consortium(), Role::Aggregator, organisation, name)?;
+    Ok(ClientTransport::Mutual { kit: Arc::new(kit), expected })
+}
