@@ -14,6 +14,7 @@
 pub mod baselines;
 pub mod evidence;
 pub mod labels;
+pub mod place;
 pub mod plan;
 pub mod report;
 pub mod scenario;
@@ -75,12 +76,13 @@ pub fn run(scenario: Option<&Path>, overrides: &Overrides, progress: Progress) -
     let began = Instant::now();
     let step = progress.step("Reading the data");
     let loaded = Scenario::load(scenario, overrides)?;
+    loaded.value.out.as_deref().map_or(Ok(()), place::refuse_if_occupied)?;
     let plan = Plan::of(&loaded)?;
     let settings = settings_in_effect(&loaded, &plan)?;
-    make_out(&plan.out)?;
+    let out = place::make(loaded.value.out.as_deref())?;
     drop(step);
     let command = command(scenario, overrides, plan.seed);
-    let told = Told { settings, command, progress, began };
+    let told = Told { out, settings, command, progress, began };
     lifecycle::outcome("conclave simulate", async |shutdown| Ok(simulate(&plan, told, &shutdown).await))?
 }
 
@@ -88,12 +90,12 @@ pub fn run(scenario: Option<&Path>, overrides: &Overrides, progress: Progress) -
 pub fn effective_scenario(scenario: Option<&Path>, overrides: &Overrides) -> Result<String, Fault> {
     let loaded = Scenario::load(scenario, overrides)?;
     let plan = Plan::of(&loaded)?;
-    // Where a run writes is not part of what it is.
-    Scenario { out: loaded.value.out, ..plan.scenario }.to_toml()
+    plan.scenario.to_toml()
 }
 
-/// What the report repeats, and where progress is told.
+/// Where to write, what the report repeats, and where progress is told.
 struct Told {
+    out: PathBuf,
     settings: Vec<Setting>,
     command: String,
     progress: Progress,
@@ -112,7 +114,7 @@ struct Campaign {
 }
 
 async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Result<Finished, Fault> {
-    let Told { settings, command, progress, began } = told;
+    let Told { out, settings, command, progress, began } = told;
     let (teachers, organisations) = (plan.teachers.iter().sum::<u32>(), plan.shards.len());
     let step = progress.counted(
         &format!("{teachers} teachers in {organisations} organisations learn"),
@@ -127,7 +129,7 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
 
     let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
     let queries = query_ids(&plan.pool.select(&plan.queries));
-    let ledger = plan.out.join(LEDGER);
+    let ledger = out.join(LEDGER);
     let outcome = campaign(&mut world, plan, &space, &queries, &ledger, progress, shutdown).await;
     let stopped = world.stop().await;
     let campaign = outcome?;
@@ -145,7 +147,7 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let (mut report, model, refusal) = finished?;
     report.settings = settings;
     report.command = command;
-    let artifacts = write(plan, &report, &evidence.labels(&queries), model.as_ref(), &ledger)?;
+    let artifacts = write(&out, &report, &evidence.labels(&queries), model.as_ref(), &ledger)?;
     drop(step);
     Ok(Finished { report, artifacts, refusal })
 }
@@ -293,7 +295,7 @@ fn refusal(plan: &Plan, status: &GetStatusResponse, asked: u64) -> Result<(Short
 
 /// Labels, model and report beside the ledger.
 fn write(
-    plan: &Plan,
+    out: &Path,
     report: &ReportData,
     released: &[labels::ReleasedLabel],
     model: Option<&StudentModel>,
@@ -310,14 +312,14 @@ fn write(
             "make room, or name another directory",
         )
     };
-    let labels = plan.out.join("labels.csv");
+    let labels = out.join("labels.csv");
     let file = File::create(&labels).map_err(|error| cannot(&labels, &error))?;
     labels::write_labels(BufWriter::new(file), released).map_err(|error| cannot(&labels, &error))?;
-    let student = plan.out.join("student.model");
+    let student = out.join("student.model");
     if let Some(model) = model {
         model.save(&student).map_err(fault)?;
     }
-    let page = plan.out.join("report.html");
+    let page = out.join("report.html");
     std::fs::write(&page, report::to_html(report)).map_err(|error| cannot(&page, &error))?;
     Ok(Artifacts {
         report: Some(page),
@@ -360,13 +362,6 @@ fn command(scenario: Option<&Path>, overrides: &Overrides, seed: u64) -> String 
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,".contains(letter);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
-fn make_out(out: &Path) -> Result<(), Fault> {
-    std::fs::create_dir_all(out).map_err(|error| {
-        let shown = out.display().to_string();
-        Fault::input("unusable-directory", "out", shown, error, "name a directory that can be made")
-    })
 }
 
 fn ended_early(exit: Exit, problem: &str) -> Fault {

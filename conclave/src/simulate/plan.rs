@@ -4,7 +4,7 @@
 //! the cap. A plan that would pass the cap is refused.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use conclave_learning::Dataset;
 use conclave_learning::datasets::{CsvSource, DatasetSpec, Splits};
@@ -56,8 +56,6 @@ pub struct Plan {
     pub sensitivity: Sensitivity,
     /// The cap.
     pub rho_cap: Rho,
-    /// Where everything is written.
-    pub out: PathBuf,
 }
 
 impl Plan {
@@ -70,7 +68,6 @@ impl Plan {
             Some(seed) => seed,
             None => fresh_seed()?,
         };
-        let out = choose_out(scenario.out.as_deref())?;
         let (dataset, Splits { private, pool, test }) = split(&scenario, seed)?;
         let teachers = teachers(&scenario, private.rows())?;
         let shards = scenario.partition.deal(&private, scenario.organisations, seed)?;
@@ -98,7 +95,6 @@ impl Plan {
         scenario.seed = Some(seed);
         scenario.teachers = Some(all);
         scenario.queries = u32::try_from(queries.len()).ok();
-        scenario.out = Some(out.clone());
         Ok(Self {
             scenario,
             seed,
@@ -114,7 +110,6 @@ impl Plan {
             calibrated,
             sensitivity,
             rho_cap,
-            out,
         })
     }
 
@@ -310,36 +305,6 @@ fn teachers(scenario: &Scenario, rows: usize) -> Result<Vec<u32>, Fault> {
         .collect())
 }
 
-/// The directory of a run: the one that was asked for if it is new or empty, else the first free name.
-fn choose_out(asked: Option<&Path>) -> Result<PathBuf, Fault> {
-    let Some(asked) = asked else {
-        let free = (1..).map(|number| PathBuf::from(format!("conclave-run-{number}")));
-        return free
-            .into_iter()
-            .find(|path| !path.exists())
-            .ok_or_else(|| invalid("out", "", "name a directory"));
-    };
-    let occupied = match std::fs::read_dir(asked) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => {
-            let shown = asked.display().to_string();
-            return Err(Fault::input("unusable-directory", "out", shown, error, "name a new directory"));
-        }
-    };
-    if occupied {
-        let shown = asked.display().to_string();
-        return Err(Fault::input(
-            "occupied-directory",
-            "out",
-            shown,
-            "it is not empty, and nothing is ever overwritten",
-            "name a new directory",
-        ));
-    }
-    Ok(asked.to_owned())
-}
-
 fn fresh_seed() -> Result<u64, Fault> {
     let mut bytes = [0; 4];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
@@ -371,8 +336,7 @@ mod tests {
     use crate::cli::simulate::Overrides;
 
     fn plan(overrides: Overrides) -> Result<Plan, Fault> {
-        let out = tempfile::tempdir().unwrap().path().join("run");
-        let overrides = Overrides { seed: Some(1), out: Some(out), ..overrides };
+        let overrides = Overrides { seed: Some(1), ..overrides };
         Plan::of(&Scenario::load(None, &overrides)?)
     }
 
@@ -434,13 +398,5 @@ mod tests {
         assert!(refusal.to_string().contains("at least one for each of the 5"), "{refusal}");
         let refusal = plan(Overrides { queries: Some(901), ..Overrides::default() }).unwrap_err();
         assert!(refusal.to_string().contains("901"), "{refusal}");
-    }
-
-    #[test]
-    fn an_occupied_directory_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(choose_out(Some(folder.path())).unwrap(), folder.path());
-        std::fs::write(folder.path().join("mine"), "").unwrap();
-        assert_eq!(choose_out(Some(folder.path())).unwrap_err().code, "occupied-directory");
     }
 }
