@@ -9,16 +9,24 @@ use std::str::FromStr;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
+use rand_distr::{Distribution as _, Gamma};
 use serde::{Deserialize, Serialize};
 
 use crate::{Dataset, Error, Result};
 
-/// How rows are dealt; written `iid` or `by:COLUMN`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How rows are dealt; written `iid`, `dirichlet:ALPHA` or `by:COLUMN`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Dealing {
     /// Shuffled, in parts as equal as can be (of subjects, where the data names them).
     Iid,
+    /// Each class in shares of its own: for every label, the organisations' shares are drawn from a symmetric Dirichlet
+    /// law, so that organisations differ in size and in what they see (Hsu, Qi, Brown 2019). A subject counts as of the
+    /// label of its first row.
+    Dirichlet {
+        /// The concentration, from 0.01 to 1000: small values make silos that know few classes, large ones approach iid.
+        alpha: f64,
+    },
     /// Rows with the same value in this column stay together; values are dealt round in ascending order.
     By {
         /// A feature by name, `label` or `subject`.
@@ -33,7 +41,7 @@ impl Dealing {
     /// rows would reach two organisations.
     pub fn deal(&self, dataset: &Dataset, organisations: u32, seed: u64) -> Result<Vec<Dataset>> {
         let groups = match self {
-            Self::Iid => shuffled(dataset, seed),
+            Self::Iid | Self::Dirichlet { .. } => shuffled(dataset, seed),
             Self::By { column } => by_value(dataset, column)?,
         };
         let count = organisations as usize;
@@ -47,10 +55,10 @@ impl Dealing {
                 ),
             ));
         }
-        let mut rows_of = vec![Vec::new(); count];
-        for (turn, group) in groups.into_iter().enumerate() {
-            rows_of[turn % count].extend(group);
-        }
+        let rows_of = match self {
+            Self::Iid | Self::By { .. } => in_turn(groups, count),
+            Self::Dirichlet { alpha } => in_shares(dataset, groups, count, *alpha, seed)?,
+        };
         refuse_a_split_subject(dataset, &rows_of)?;
         Ok(rows_of
             .into_iter()
@@ -69,6 +77,53 @@ fn shuffled(dataset: &Dataset, seed: u64) -> Vec<Vec<usize>> {
     };
     groups.shuffle(&mut ChaCha20Rng::seed_from_u64(seed));
     groups
+}
+
+fn in_turn(groups: Vec<Vec<usize>>, organisations: usize) -> Vec<Vec<usize>> {
+    let mut rows_of = vec![Vec::new(); organisations];
+    for (turn, group) in groups.into_iter().enumerate() {
+        rows_of[turn % organisations].extend(group);
+    }
+    rows_of
+}
+
+/// Deals the groups of each label in shares drawn for that label; drawn anew while an organisation has nothing.
+fn in_shares(
+    dataset: &Dataset,
+    groups: Vec<Vec<usize>>,
+    organisations: usize,
+    alpha: f64,
+    seed: u64,
+) -> Result<Vec<Vec<usize>>> {
+    let refused = |fix: &str| Err(Error::argument("partition dirichlet", alpha, fix));
+    let Some(labels) = dataset.labels() else { return refused("deal rows that have labels, or use iid") };
+    let Ok(gamma) = Gamma::new(alpha, 1.0) else { return refused("give a number from 0.01 to 1000") };
+    let mut of_label: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+    for group in groups {
+        of_label.entry(labels[group[0]].index()).or_default().push(group);
+    }
+    let mut rng = ChaCha20Rng::seed_from_u64(seed ^ SHARES);
+    for _ in 0..DRAWS_MAX {
+        let mut rows_of = vec![Vec::new(); organisations];
+        for groups in of_label.values() {
+            let weights: Vec<f64> = (0..organisations).map(|_| gamma.sample(&mut rng)).collect();
+            let all: f64 = weights.iter().sum();
+            let (mut organisation, mut share) = (0, weights[0]);
+            for (turn, group) in groups.iter().enumerate() {
+                // The middle of the group's place, as a part of all weight.
+                let place = (turn as f64 + 0.5) / groups.len() as f64 * all;
+                while place > share && organisation + 1 < organisations {
+                    organisation += 1;
+                    share += weights[organisation];
+                }
+                rows_of[organisation].extend(group);
+            }
+        }
+        if rows_of.iter().all(|rows: &Vec<usize>| !rows.is_empty()) {
+            return Ok(rows_of);
+        }
+    }
+    refused("an organisation is left without a row: give a larger alpha, or fewer organisations")
 }
 
 fn by_value(dataset: &Dataset, column: &str) -> Result<Vec<Vec<usize>>> {
@@ -121,8 +176,18 @@ impl FromStr for Dealing {
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(':') {
             None if text == "iid" => Ok(Self::Iid),
+            Some(("dirichlet", alpha)) => match alpha.parse() {
+                Ok(alpha) if ALPHA.contains(&alpha) => Ok(Self::Dirichlet { alpha }),
+                _ => {
+                    Err(Error::argument("partition", format!("{text:?}"), "give an alpha from 0.01 to 1000"))
+                }
+            },
             Some(("by", column)) if !column.is_empty() => Ok(Self::By { column: column.to_owned() }),
-            _ => Err(Error::argument("partition", format!("{text:?}"), "use iid or by:COLUMN")),
+            _ => Err(Error::argument(
+                "partition",
+                format!("{text:?}"),
+                "use iid, dirichlet:ALPHA or by:COLUMN",
+            )),
         }
     }
 }
@@ -145,10 +210,18 @@ impl fmt::Display for Dealing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Iid => f.write_str("iid"),
+            Self::Dirichlet { alpha } => write!(f, "dirichlet:{alpha}"),
             Self::By { column } => write!(f, "by:{column}"),
         }
     }
 }
+
+/// Concentrations that say something.
+const ALPHA: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
+/// Draws of the shares before it is said that they cannot be had.
+const DRAWS_MAX: u32 = 1_000;
+/// Tells the generator of the shares from that of the shuffle.
+const SHARES: u64 = 0x5348_4152_4553;
 
 #[cfg(test)]
 mod tests;

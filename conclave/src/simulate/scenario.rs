@@ -308,7 +308,7 @@ mod tests {
             ("delta = 1.5", "delta"),
             ("mechanism = \"gnmaxx\"", "gnmaxx"),
             ("dataset = \"nowhere.csv\"", "nowhere.csv"),
-            ("partition = \"dirichlet:1\"", "dirichlet:1"),
+            ("partition = \"dirichlet:0\"", "dirichlet:0"),
         ] {
             let fault = read(text, &Overrides::default()).unwrap_err();
             assert!(fault.to_string().contains(told), "{text}: {fault}");

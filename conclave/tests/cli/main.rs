@@ -107,7 +107,7 @@ fn a_value_that_does_not_exist_is_refused_with_those_that_do() {
     for (flag, value, exists) in [
         ("--mechanism", "interactive-gnmax", "lnmax, gnmax, confident-gnmax"),
         ("--scheme", "neighbours", "ensemble"),
-        ("--partition", "dirichlet:0.3", "iid, by:COLUMN"),
+        ("--partition", "alphabetical", "iid, dirichlet:ALPHA, by:COLUMN"),
         ("--dataset", "mnist", "optdigits"),
     ] {
         let output = conclave(&["simulate", flag, value]);

@@ -75,7 +75,7 @@ fn a_subject_in_two_shards_too_many_organisations_and_unknown_columns_are_refuse
 
 #[test]
 fn a_dealing_is_written_as_it_is_read_and_anything_else_is_refused() {
-    for text in ["iid", "by:ward 3"] {
+    for text in ["iid", "by:ward 3", "dirichlet:0.5"] {
         assert_eq!(text.parse::<Dealing>().unwrap().to_string(), text);
         let quoted = format!("\"{text}\"");
         assert_eq!(
@@ -83,7 +83,45 @@ fn a_dealing_is_written_as_it_is_read_and_anything_else_is_refused() {
             quoted
         );
     }
-    for text in ["IID", "by:", "dirichlet:0.1", ""] {
-        assert!(text.parse::<Dealing>().unwrap_err().to_string().contains("use iid or by:COLUMN"), "{text}");
+    for (text, told) in [
+        ("IID", "use iid, dirichlet:ALPHA or by:COLUMN"),
+        ("by:", "use iid, dirichlet:ALPHA or by:COLUMN"),
+        ("", "use iid, dirichlet:ALPHA or by:COLUMN"),
+        ("dirichlet:0", "an alpha from 0.01 to 1000"),
+        ("dirichlet:NaN", "an alpha from 0.01 to 1000"),
+        ("dirichlet:many", "an alpha from 0.01 to 1000"),
+    ] {
+        let refusal = text.parse::<Dealing>().unwrap_err().to_string();
+        assert!(refusal.contains(told), "{text}: {refusal}");
     }
+}
+
+#[test]
+fn a_small_concentration_makes_silos_that_know_few_classes_and_a_large_one_approaches_iid() {
+    let digits = crate::datasets::DatasetSpec::Optdigits.load().unwrap();
+    let largest_share = |alpha: f64| {
+        let shards = Dealing::Dirichlet { alpha }.deal(&digits, 5, 3).unwrap();
+        let rows: usize = shards.iter().map(Dataset::rows).sum();
+        assert_eq!(rows, digits.rows(), "each row goes to exactly one silo");
+        let share = |shard: &Dataset| {
+            let mut of_class = [0_usize; 10];
+            for label in shard.labels().unwrap() {
+                of_class[label.index()] += 1;
+            }
+            *of_class.iter().max().unwrap() as f64 / shard.rows() as f64
+        };
+        shards.iter().map(share).fold(0.0, f64::max)
+    };
+    assert!(largest_share(0.05) > 0.4, "{}", largest_share(0.05));
+    assert!(largest_share(500.0) < 0.14, "{}", largest_share(500.0));
+    let twice = [1, 1].map(|seed| Dealing::Dirichlet { alpha: 0.5 }.deal(&digits, 5, seed).unwrap());
+    assert_eq!(twice[0], twice[1]);
+}
+
+#[test]
+fn shares_that_leave_a_silo_empty_are_refused() {
+    let digits = crate::datasets::DatasetSpec::Optdigits.load().unwrap();
+    let few = digits.select(&[0, 1, 2, 3, 4, 5]);
+    let refusal = Dealing::Dirichlet { alpha: 0.01 }.deal(&few, 6, 1).unwrap_err().to_string();
+    assert!(refusal.contains("left without a row"), "{refusal}");
 }
