@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use conclave_ledger::{
-    Book, BookHandle, BookWriter, CampaignKey, CampaignState, Genesis, LedgerError, LedgerId, Released,
-    Reservation,
+    AccountState, Book, BookHandle, BookWriter, CampaignKey, CampaignState, Genesis, LedgerError, LedgerId,
+    Released, Reservation,
 };
 use conclave_service::clock::WallClock;
 use conclave_trust::Contract;
@@ -79,7 +79,10 @@ pub(crate) async fn open_campaign(
         look(book, move |book| book.campaign(&key)).await?
     };
     let (contract, sessions) = match stored {
-        Some(stored) => go_on(&stored, settings, transport, &nodes).await?,
+        Some(stored) => {
+            let accounts = look(book, conclave_ledger::Book::accounts).await?;
+            go_on(&stored, &accounts, settings, transport, &nodes).await?
+        }
         None => begin(settings, transport, &nodes, book, simulated).await?,
     };
     let ledger = Ledger::new(book.clone(), key.clone(), contract.price_per_query()?);
@@ -150,12 +153,18 @@ async fn enter(
 /// A campaign that the ledger holds goes by the contract there; who is away is looked for later.
 async fn go_on(
     stored: &CampaignState,
+    accounts: &[AccountState],
     settings: &Settings,
     transport: &Transport,
     nodes: &[NodeSettings],
 ) -> Result<(Contract, Vec<Session>)> {
     let contract = enrolment::stored_contract(stored.terms())?;
     enrolment::check_unchanged(&contract, settings)?;
+    for member in &contract.members {
+        // Only to refuse settings under which the accounts would read differently.
+        let described = Description { member: member.clone(), predecessor: None };
+        enrolment::account_terms(&described, settings, accounts)?;
+    }
     let sessions = expecting(open_sessions(settings, transport, nodes)?, settings, &contract);
     for session in &sessions {
         match enrolment::rejoin(session, settings, &contract).await {

@@ -131,6 +131,7 @@ async fn a_cap_cannot_be_raised_nor_a_contract_changed_afterwards() {
             Campaign { id: "campaign-2", account_epsilon: 16.0, ..campaign() },
             "accounts.epsilon is 8, and now it is 16",
         ),
+        (Campaign { account_epsilon: 16.0, ..campaign() }, "accounts.epsilon is 8, and now it is 16"),
         (Campaign { epsilon: 4.0, ..campaign() }, "campaign.epsilon"),
         (
             Campaign { mechanism: "{ kind = 'gnmax', sigma = 2.0 }".to_owned(), ..campaign() },
