@@ -64,13 +64,17 @@
 pub mod accountant;
 pub mod calibrate;
 pub mod counts;
+pub mod data_dependent;
 mod error;
 pub mod event;
 pub mod filter;
 pub mod mechanism;
 pub mod noise;
+mod numerics;
 pub mod quantity;
+pub mod secret;
 pub mod unit;
+pub mod worst_case;
 
 pub use counts::{ClassIndex, VoteCounts};
 pub use error::Error;

@@ -6,6 +6,7 @@
 //! | [`Delta`] | δ | probability | 0 < δ < 1 |
 //! | [`RdpOrder`] | α | none | finite, > 1 |
 //! | [`RdpCurve`] | R(α) | nats | finite, >= 0, on a list of orders |
+//! | [`Scale`] | σ or b | votes, real | finite, > 0 |
 //! | [`Rho`] | ρ | 2^-40 nats of zCDP, integer | 0 to 2^64 - 1 units (2^24 nats) |
 //! | [`Lattice`] | k | steps of 2^-k votes | 0 to 32 |
 //! | [`NoiseScale`] | σ or b | lattice steps, integer | 1 to 2^62 steps |
@@ -75,6 +76,26 @@ impl RdpOrder {
     }
 }
 
+/// The scale of continuous noise, in votes: the standard deviation σ of a Gaussian, or the scale b of a Laplace law.
+///
+/// For accounting of mechanisms as papers state them. Noise that is drawn here has a [`NoiseScale`].
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Scale(f64);
+
+impl Scale {
+    /// Checks `value`, in votes.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        in_range("scale", value, |x| x > 0.0, "give a noise scale in votes greater than 0, such as 40")
+            .map(Self)
+    }
+
+    /// The value in votes.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
 /// `value` if it is finite and `holds`, else the refusal that names `field`.
 pub(crate) fn in_range(
     field: &'static str,
@@ -106,7 +127,7 @@ macro_rules! convert_through_new {
         }
     )*};
 }
-convert_through_new!(Epsilon, Delta, RdpOrder);
+convert_through_new!(Epsilon, Delta, RdpOrder, Scale);
 
 #[cfg(test)]
 mod tests {

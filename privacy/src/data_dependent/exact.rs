@@ -1,0 +1,208 @@
+//! The exact cost of a noisy argmax at given votes: the largest Rényi divergence, in either direction, between the law
+//! at these votes and the law after any one vote has moved.
+
+use super::divergence::{self, Pair, psi, psi_slope};
+use super::law::{ArgmaxNoise, Laws, Neighbour, Neighbourhood, groups};
+use super::threshold;
+use crate::counts::VoteCounts;
+use crate::numerics::widen_up;
+use crate::quantity::{RdpOrder, Scale};
+use libm::exp;
+use std::collections::HashMap;
+
+/// Exact costs, two-sided, at a fixed list of orders.
+///
+/// For each order: max over all moves of one vote (empty classes may receive one), and over both directions, of the
+/// Rényi divergence between the two laws of the answer, computed by quadrature with a proven error bound
+/// (`data_dependent/quadrature.rs`) and rounded up. Never above the data-independent bound of the noise.
+///
+/// **What it is**: with the sum R of these costs over a fixed list of queries, the released answers shift the odds
+/// between these votes and any one neighbour by at most e^ε except with probability δ. It is a property of these votes,
+/// private itself, and no differential-privacy guarantee. If queries are chosen adaptively, one order fixed beforehand
+/// still bounds the loss by Ville's inequality, with the classic conversion; nothing else does.
+#[derive(Debug)]
+pub struct ExactArgmax {
+    laws: Laws,
+    noise: ArgmaxNoise,
+    alphas: Vec<f64>,
+    memo: HashMap<Vec<u64>, Vec<f64>>,
+}
+
+/// The exact cost of the threshold test alone and of threshold and argmax together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Test {
+    pub(super) threshold: f64,
+    pub(super) sigma1: Scale,
+}
+
+impl ExactArgmax {
+    /// For `noise` at `orders`.
+    pub fn new(noise: ArgmaxNoise, orders: &[RdpOrder]) -> Self {
+        let alphas = orders.iter().map(|order| order.get()).collect();
+        Self { laws: Laws::new(noise), noise, alphas, memo: HashMap::new() }
+    }
+
+    /// The cost of one argmax at `counts`, for each order. Remembered by the sorted counts, on which alone it depends.
+    pub(super) fn argmax(&mut self, counts: &VoteCounts) -> Vec<f64> {
+        let mut key = counts.as_slice().to_vec();
+        key.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(known) = self.memo.get(&key) {
+            return known.clone();
+        }
+        let cost = self.argmax_anew(counts);
+        self.memo.insert(key, cost.clone());
+        cost
+    }
+
+    /// [`ExactArgmax::argmax`] without the memory.
+    pub(super) fn argmax_anew(&mut self, counts: &VoteCounts) -> Vec<f64> {
+        let groups = groups(counts);
+        if !self.in_range(groups[0].count - groups[groups.len() - 1].count) {
+            return self.alphas.iter().map(|alpha| self.ceiling(*alpha)).collect();
+        }
+        let neighbourhood = self.laws.neighbourhood(&groups);
+        let directed = Directed::all(&neighbourhood);
+        let largest = largest_excess(&directed, &self.alphas);
+        let costs = self.alphas.iter().zip(largest);
+        costs
+            .map(|(alpha, excess)| divergence::divergence(excess, *alpha).min(self.ceiling(*alpha)))
+            .collect()
+    }
+
+    /// Threshold test and argmax as one law: for each order, max over neighbours and directions of
+    /// ln((1-p)^α (1-p')^(1-α) + p^α p'^(1-α) e^((α-1)R))/(α-1), R the divergence of the argmax for the same neighbour.
+    pub(super) fn joint(&mut self, counts: &VoteCounts, test: Test) -> Vec<f64> {
+        let groups = groups(counts);
+        let range = groups[0].count - groups[groups.len() - 1].count;
+        let independent = |alpha: f64| alpha / (2.0 * test.sigma1.get() * test.sigma1.get());
+        if !self.in_range(range) {
+            return self.alphas.iter().map(|alpha| self.ceiling(*alpha) + independent(*alpha)).collect();
+        }
+        let neighbourhood = self.laws.neighbourhood(&groups);
+        let largest = groups[0].count as f64;
+        let at = |alpha: f64| {
+            let mut most = 0.0_f64;
+            for neighbour in &neighbourhood.neighbours {
+                let outcomes =
+                    threshold::outcomes(largest, neighbour.largest_gains, test.threshold, test.sigma1);
+                for reversed in [false, true] {
+                    let turn = |pair: Pair| if reversed { pair.reversed() } else { pair };
+                    let argmax = pairs_of(&neighbourhood, neighbour).iter().map(|pair| turn(*pair));
+                    let passed =
+                        exp((turn(outcomes[0])).log_summand(alpha)) * divergence::excess(argmax, alpha);
+                    let tested = divergence::excess(outcomes.iter().map(|pair| turn(*pair)), alpha);
+                    most = most.max(tested + passed);
+                }
+            }
+            widen_up(divergence::divergence(most, alpha), 1e-14).min(self.ceiling(alpha) + independent(alpha))
+        };
+        self.alphas.iter().map(|alpha| at(*alpha)).collect()
+    }
+
+    /// The data-independent bound, rounded up.
+    fn ceiling(&self, alpha: f64) -> f64 {
+        let scale = self.noise.scale();
+        let bound = match self.noise {
+            ArgmaxNoise::Gaussian(_) => alpha / (scale * scale),
+            ArgmaxNoise::Laplace(_) => (2.0 * alpha / (scale * scale)).min(2.0 / scale),
+        };
+        widen_up(bound, 1e-15)
+    }
+
+    /// Laplace probabilities leave the range of doubles where counts are more than 600 scales apart; there, and where
+    /// the counts could not be subtracted from each other in doubles, the data-independent bound stands in.
+    fn in_range(&self, range: u64) -> bool {
+        let scales = range as f64 / self.noise.scale();
+        match self.noise {
+            ArgmaxNoise::Gaussian(_) => scales <= GAUSSIAN_RANGE,
+            ArgmaxNoise::Laplace(_) => scales <= LAPLACE_RANGE && self.noise.scale() >= LAPLACE_SCALE_MIN,
+        }
+    }
+}
+
+/// The threshold test alone: for each order, max over the two neighbours and directions.
+pub(super) fn threshold_cost(counts: &VoteCounts, test: Test, alphas: &[f64]) -> Vec<f64> {
+    let largest = counts.as_slice().iter().copied().max().unwrap_or_default() as f64;
+    let pairs = [-1.0, 1.0].map(|change| threshold::outcomes(largest, change, test.threshold, test.sigma1));
+    let independent = |alpha: f64| alpha / (2.0 * test.sigma1.get() * test.sigma1.get());
+    let at = |alpha: f64| {
+        let excesses = pairs.iter().flat_map(|pair| {
+            let reversed = pair.map(Pair::reversed);
+            [divergence::excess(pair.iter().copied(), alpha), divergence::excess(reversed.into_iter(), alpha)]
+        });
+        divergence::divergence(excesses.fold(0.0, f64::max), alpha).min(widen_up(independent(alpha), 1e-15))
+    };
+    alphas.iter().map(|alpha| at(*alpha)).collect()
+}
+
+fn pairs_of<'a>(neighbourhood: &'a Neighbourhood, neighbour: &Neighbour) -> &'a [Pair] {
+    &neighbourhood.pairs[neighbour.outcomes.clone()]
+}
+
+/// One neighbour in one direction, with what bounds its cost cheaply.
+struct Directed {
+    pairs: Vec<Pair>,
+    /// Σ q L².
+    spread: f64,
+    /// max |L|.
+    reach: f64,
+}
+
+impl Directed {
+    fn all(neighbourhood: &Neighbourhood) -> Vec<Self> {
+        let both = neighbourhood.neighbours.iter().flat_map(|neighbour| {
+            let pairs = pairs_of(neighbourhood, neighbour);
+            [pairs.to_vec(), pairs.iter().map(|pair| pair.reversed()).collect()]
+        });
+        let mut all: Vec<Self> = both
+            .map(|pairs| Self {
+                spread: pairs.iter().map(Pair::squared).sum(),
+                reach: pairs.iter().map(|pair| pair.ratio().abs()).fold(0.0, f64::max),
+                pairs,
+            })
+            .collect();
+        all.sort_unstable_by(|a, b| b.spread.total_cmp(&a.spread));
+        all
+    }
+
+    fn excess(&self, alpha: f64) -> f64 {
+        divergence::excess(self.pairs.iter().copied(), alpha)
+    }
+}
+
+/// For each order the largest excess over all neighbours and directions, leaving out those that provably are not.
+///
+/// ψ(L) <= L² ψ(reach)/reach² for |L| <= reach: ψ'' grows on L > 0, so ψ(L)/L² does, and for L < 0 ψ'' <= ψ''(0). So
+/// Σ q ψ(L) is at most spread·ψ(reach)/reach².
+fn largest_excess(directed: &[Directed], alphas: &[f64]) -> Vec<f64> {
+    let reach = directed.iter().map(|one| one.reach).fold(0.0, f64::max);
+    let mut largest = vec![0.0_f64; alphas.len()];
+    if reach == 0.0 {
+        return largest;
+    }
+    let curvature: Vec<f64> = alphas.iter().map(|alpha| curvature(*alpha, reach)).collect();
+    for one in directed {
+        for ((largest, alpha), curvature) in largest.iter_mut().zip(alphas).zip(&curvature) {
+            if one.spread * curvature <= *largest {
+                continue;
+            }
+            if one.reach < 0.7 * reach && one.spread * self::curvature(*alpha, one.reach) <= *largest {
+                continue;
+            }
+            *largest = largest.max(one.excess(*alpha));
+        }
+    }
+    largest
+}
+
+/// An upper bound on ψ(L)/L² for |L| <= reach.
+fn curvature(alpha: f64, reach: f64) -> f64 {
+    if reach <= 0.0 {
+        return 0.5 * psi_slope(alpha, 1e-9) / 1e-9;
+    }
+    widen_up(psi(alpha, reach) / (reach * reach), 1e-9)
+}
+
+const GAUSSIAN_RANGE: f64 = 1e5;
+const LAPLACE_RANGE: f64 = 600.0;
+const LAPLACE_SCALE_MIN: f64 = 1e-2;

@@ -1,0 +1,175 @@
+//! The data-dependent bounds that the PATE papers published.
+//!
+//! With q >= Pr\[output ≠ the most frequent vote\], at order α:
+//!
+//! - GNMax: Papernot et al. 2018, Theorem 6, with q from their Proposition 7 and μ₁, μ₂ from their Proposition 10;
+//! - the threshold test: the same theorem for the less likely outcome, whose noise is that of a GNMax with √2·σ1;
+//! - LNMax: Papernot et al. 2017, Theorem 3, with q from their Lemma 4.
+//!
+//! Each is capped by the data-independent bound of its mechanism. **Direction**: Theorem 6 and Theorem 3 bound the
+//! divergence of the law at these votes from that at a neighbour, D(M(x) ‖ M(x')), and not the reverse, which can be
+//! larger (votes 5 : 0, σ = 1, α = 1.5: 0.243 against 0.037). The sums here reproduce the papers; see
+//! [`super::ExactArgmax`] for both directions. Values are rounded up by more than their rounding error.
+
+use super::law::ArgmaxNoise;
+use crate::counts::VoteCounts;
+use crate::numerics::{exp_minus_tangent, log_normal_cdf, log_sum, log1mexp, widen_up};
+use crate::quantity::{RdpOrder, Scale};
+use libm::{exp, expm1, log, log1p, sqrt};
+use std::collections::HashMap;
+use std::f64::consts::SQRT_2;
+
+/// ln of an upper bound on Pr\[GNMax does not answer the most frequent vote\]: 2018, Proposition 7, capped at 1 - 1/K.
+pub(crate) fn gnmax_log_q(counts: &VoteCounts, sigma: Scale) -> f64 {
+    let per_gap = 1.0 / (SQRT_2 * sigma.get());
+    log_q(counts, |gap| log_normal_cdf(-gap * per_gap))
+}
+
+/// ln of an upper bound on Pr\[LNMax does not answer the most frequent vote\]: 2017, Lemma 4, capped at 1 - 1/K.
+pub(super) fn lnmax_log_q(counts: &VoteCounts, scale: Scale) -> f64 {
+    log_q(counts, |gap| {
+        let gap = gap / scale.get();
+        log((2.0 + gap) / 4.0) - gap
+    })
+}
+
+/// The union bound over all classes but the first of the most frequent.
+fn log_q(counts: &VoteCounts, overtaken: impl Fn(f64) -> f64) -> f64 {
+    let counts = counts.as_slice();
+    let (top, &most) = counts
+        .iter()
+        .enumerate()
+        .rev()
+        .max_by_key(|(_, count)| **count)
+        .expect("vote counts have at least two classes");
+    let others = counts.iter().enumerate().filter(|(class, _)| *class != top);
+    let bound =
+        log_sum(others.map(|(_, count)| overtaken((most - count) as f64)).collect::<Vec<_>>().into_iter());
+    bound.min(log1p(-1.0 / counts.len() as f64))
+}
+
+/// Theorem 6 of 2018 at ln q for noise σ, at each of `orders`; never above α/σ².
+pub(crate) fn gaussian_rdp(log_q: f64, sigma: Scale, orders: &[RdpOrder]) -> Vec<f64> {
+    let per_order = 1.0 / (sigma.get() * sigma.get());
+    let independent = |order: &RdpOrder| widen_up(order.get() * per_order, ROUNDING);
+    let Some(bound) = Theorem6::at(log_q, per_order) else { return orders.iter().map(independent).collect() };
+    orders.iter().map(|order| bound.rdp(order.get()).min(independent(order))).collect()
+}
+
+/// What Theorem 6 needs to know about q and σ, whatever the order.
+struct Theorem6 {
+    q: f64,
+    not_q: f64,
+    log_a: f64,
+    log_b: f64,
+    log_q: f64,
+    mu1: f64,
+}
+
+impl Theorem6 {
+    /// `None` where the conditions of the theorem do not hold; `per_order` is 1/σ².
+    fn at(log_q: f64, per_order: f64) -> Option<Self> {
+        // Proposition 10: μ₂ = σ sqrt(ln 1/q), μ₁ = μ₂ + 1, and ε_i = μ_i/σ².
+        let mu2 = sqrt(-log_q / per_order);
+        let mu1 = mu2 + 1.0;
+        if mu2 <= 1.0 {
+            return None;
+        }
+        let (epsilon1, epsilon2) = (mu1 * per_order, mu2 * per_order);
+        let monotone = (mu2 - 1.0) * epsilon2 - mu2 * (log1p(1.0 / (mu1 - 1.0)) + log1p(1.0 / (mu2 - 1.0)));
+        if log_q > monotone || -log_q <= epsilon2 {
+            return None;
+        }
+        let log_a = if log_q == f64::NEG_INFINITY {
+            0.0
+        } else {
+            log1mexp(log_q) - log1mexp((log_q + epsilon2) * (1.0 - 1.0 / mu2))
+        };
+        let log_b = epsilon1 - log_q / (mu1 - 1.0);
+        let q = exp(log_q);
+        Some(Self { q, not_q: -expm1(log_q), log_a, log_b, log_q, mu1 })
+    }
+
+    /// ln[(1-q) A^(α-1) + q B^(α-1)]/(α-1); infinite if α >= μ₁.
+    fn rdp(&self, alpha: f64) -> f64 {
+        if self.q == 0.0 {
+            return 0.0;
+        }
+        if alpha >= self.mu1 {
+            return f64::INFINITY;
+        }
+        let less_one = alpha - 1.0;
+        let log_b = less_one * self.log_b;
+        // (1-q)(A^(α-1) - 1) + q(B^(α-1) - 1): the sum less one, which keeps its digits when it is small.
+        let excess = self.not_q * expm1(less_one * self.log_a) + (exp(self.log_q + log_b) - self.q);
+        let excess = if log_b < 0.5 {
+            self.not_q * expm1(less_one * self.log_a) + self.q * (log_b + exp_minus_tangent(log_b))
+        } else {
+            excess
+        };
+        widen_up(log1p(excess) / less_one, ROUNDING)
+    }
+}
+
+/// The threshold test at these votes: ln of the probabilities that it passes and that it does not.
+pub(super) fn threshold_log_probabilities(largest: f64, threshold: f64, sigma1: Scale) -> (f64, f64) {
+    let z = (largest - threshold) / sigma1.get();
+    (log_normal_cdf(z), log_normal_cdf(-z))
+}
+
+/// Theorem 6 of 2018 for the threshold test, as its authors use it: q is the less likely outcome.
+pub(super) fn threshold_rdp(largest: f64, threshold: f64, sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
+    let (passes, fails) = threshold_log_probabilities(largest, threshold, sigma1);
+    let as_argmax = Scale::new(SQRT_2 * sigma1.get()).unwrap_or(sigma1);
+    gaussian_rdp(passes.min(fails), as_argmax, orders)
+}
+
+/// Theorem 3 of 2017 at ln q for Laplace noise, at each of `orders`; never above min(2α/b², 2/b).
+pub(super) fn laplace_rdp(log_q: f64, scale: Scale, orders: &[RdpOrder]) -> Vec<f64> {
+    let epsilon = 2.0 / scale.get();
+    let q = exp(log_q);
+    // The theorem holds for q < (e^ε - 1)/(e^2ε - 1) = 1/(e^ε + 1).
+    let holds = log_q < -crate::numerics::log_add(epsilon, 0.0);
+    let log_a = log1mexp(log_q) - log1mexp(log_q + epsilon);
+    let at = |order: &RdpOrder| {
+        let (alpha, less_one) = (order.get(), order.get() - 1.0);
+        let independent = (0.5 * epsilon * epsilon * alpha).min(epsilon);
+        if !holds {
+            return widen_up(independent, ROUNDING);
+        }
+        let log_b = less_one * epsilon;
+        let raised = if log_b < 0.5 { q * expm1(log_b) } else { exp(log_q + log_b) - q };
+        let excess = -expm1(log_q) * expm1(less_one * log_a) + raised;
+        widen_up(independent.min(log1p(excess) / less_one), ROUNDING)
+    };
+    orders.iter().map(at).collect()
+}
+
+/// A dozen operations on well-conditioned positive quantities, with a wide margin.
+const ROUNDING: f64 = 1e-13;
+
+/// Costs of argmax steps by the sorted gaps, on which alone they depend.
+#[derive(Debug, Default)]
+pub(super) struct Memo {
+    by_log_q: HashMap<u64, Vec<f64>>,
+}
+
+impl Memo {
+    /// The published bound for one argmax, at each order.
+    pub(super) fn argmax(
+        &mut self,
+        noise: ArgmaxNoise,
+        counts: &VoteCounts,
+        orders: &[RdpOrder],
+    ) -> Vec<f64> {
+        let log_q = match noise {
+            ArgmaxNoise::Gaussian(sigma) => gnmax_log_q(counts, sigma),
+            ArgmaxNoise::Laplace(scale) => lnmax_log_q(counts, scale),
+        };
+        let cost = || match noise {
+            ArgmaxNoise::Gaussian(sigma) => gaussian_rdp(log_q, sigma, orders),
+            ArgmaxNoise::Laplace(scale) => laplace_rdp(log_q, scale, orders),
+        };
+        self.by_log_q.entry(log_q.to_bits()).or_insert_with(cost).clone()
+    }
+}

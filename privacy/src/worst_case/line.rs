@@ -1,0 +1,84 @@
+//! One real: an event of probability Φ(z) here and Φ(z - s) there, the worst over all z.
+//!
+//! This is the threshold test (s = 1/σ1), and each strip of the plane in which one of three outcomes has disappeared.
+//! With z in \[a, b\], each factor is bounded at the end where it is largest: ln Φ is concave, so L = ln Φ(z) - ln Φ(z-s)
+//! falls in z, and so does ln Φ(-z) - ln Φ(s-z). Cells are halved until the bound is within the tolerance of the best value
+//! found.
+
+use super::ceiling;
+use super::outcome::rare;
+use crate::data_dependent::psi;
+use crate::numerics::{log_normal_cdf, normal_cdf};
+use std::collections::BinaryHeap;
+
+/// A cell of the line or of the plane with the bound on what it holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell<T> {
+    pub(super) bound: f64,
+    pub(super) place: T,
+}
+
+impl<T> PartialEq for Cell<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl<T> Eq for Cell<T> {}
+impl<T> PartialOrd for Cell<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Cell<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bound.total_cmp(&other.bound)
+    }
+}
+
+/// An upper bound, within the tolerance, on sup over z of Σ p^α q^(1-α) - 1 for the pair (Φ(z), Φ(z-s)), when each
+/// log ratio may be off by `slack`.
+pub(super) fn supremum(shift: f64, alpha: f64, slack: f64) -> f64 {
+    let slack = slack + 1e-14 * (1.0 + shift);
+    // z = s/2 is the symmetric point, a good value to start from.
+    let mut best = value(0.5 * shift, 0.5 * shift, shift, alpha, slack);
+    // Beyond the reach one outcome is so rare that it cannot add more than a part of that.
+    let reach = reach(shift, alpha, best);
+    let mut cells = BinaryHeap::new();
+    let first = (reach / FIRST_CELL).ceil();
+    let mut low = -first * FIRST_CELL;
+    while low < reach + shift {
+        let place = (low, low + FIRST_CELL);
+        cells.push(Cell { bound: value(place.0, place.1, shift, alpha, slack), place });
+        low += FIRST_CELL;
+    }
+    loop {
+        let Some(Cell { bound, place: (low, high) }) = cells.pop() else { return ceiling(best) };
+        if bound <= ceiling(best) {
+            return ceiling(best);
+        }
+        let middle = f64::midpoint(low, high);
+        best = best.max(value(middle, middle, shift, alpha, 0.0));
+        for place in [(low, middle), (middle, high)] {
+            cells.push(Cell { bound: value(place.0, place.1, shift, alpha, slack), place });
+        }
+    }
+}
+
+/// An upper bound for z in `low..=high`; the value itself, up to the slack, if they are equal.
+fn value(low: f64, high: f64, shift: f64, alpha: f64, slack: f64) -> f64 {
+    let gains = log_normal_cdf(low) - log_normal_cdf(low - shift) + slack;
+    let loses = log_normal_cdf(-high) - log_normal_cdf(shift - high) - slack;
+    (normal_cdf(high - shift) * psi(alpha, gains) + normal_cdf(shift - low) * psi(alpha, loses))
+        * (1.0 + 1e-13)
+}
+
+/// Beyond |z| = reach, the rarer outcome adds at most a tenth of `best`, and the other almost nothing.
+fn reach(shift: f64, alpha: f64, best: f64) -> f64 {
+    let mut reach = 4.0_f64;
+    while rare(normal_cdf(shift - reach), alpha, shift) * 2.0 > 0.1 * best {
+        reach += 0.5;
+    }
+    reach + shift
+}
+
+const FIRST_CELL: f64 = 0.25;

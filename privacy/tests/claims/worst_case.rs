@@ -1,0 +1,57 @@
+//! The exact worst case against an independent optimiser: never below it, and above it by no more than the tolerance.
+
+use crate::data_dependent::{orders, scale, votes_of};
+use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
+use conclave_privacy::secret::Analyst;
+use conclave_privacy::worst_case;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Oracle {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    noise: String,
+    #[serde(alias = "lambda")]
+    sigma: f64,
+    order: f64,
+    sup_two_class: f64,
+    sup_three_cell: f64,
+}
+
+#[test]
+fn the_worst_case_is_that_of_the_oracle_rounded_up() {
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/worst_case_argmax_rdp.json")).unwrap();
+    for case in oracle.cases.iter().filter(|case| case.noise == "gaussian") {
+        let found = worst_case::gnmax(scale(case.sigma), &orders(&[case.order]))[0];
+        let name =
+            format!("sigma {}, order {}: {found:e}, not {:e}", case.sigma, case.order, case.sup_three_cell);
+        assert!(found >= case.sup_three_cell * (1.0 - 1e-9), "{name}");
+        assert!(found <= case.sup_three_cell * (1.0 + 1e-4), "{name}");
+        assert!(found >= case.sup_two_class, "{name}");
+    }
+}
+
+#[test]
+fn no_votes_cost_more_than_the_worst_case() {
+    let at = orders(&[1.25, 4.0, 16.0, 64.0]);
+    let (sigma1, sigma2) = (scale(150.0), scale(40.0));
+    let mechanism = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1, sigma2 };
+    let mut data = DataDependent::new(mechanism, Method::Exact, &at);
+    let (argmax, threshold) = (worst_case::gnmax(sigma2, &at), worst_case::threshold(sigma1, &at));
+    for counts in votes_of("adult") {
+        let steps = data.steps(&counts).open(&Analyst::who_may_see_the_votes());
+        assert!(steps.argmax.iter().zip(&argmax).all(|(cost, worst)| cost <= worst));
+        assert!(steps.threshold.unwrap().iter().zip(&threshold).all(|(cost, worst)| cost <= worst));
+    }
+}
+
+#[test]
+fn beyond_the_search_the_published_price_stands_in() {
+    for (sigma, order) in [(0.5, 2.0), (1e7, 8.0), (40.0, 1e4)] {
+        let found = worst_case::gnmax(scale(sigma), &orders(&[order]))[0];
+        assert!((found * sigma * sigma / order - 1.0).abs() < 1e-12, "{sigma} {order}: {found}");
+    }
+}
