@@ -71,6 +71,7 @@ pub mod filter;
 pub mod mechanism;
 pub mod noise;
 mod numerics;
+pub mod pld;
 pub mod quantity;
 pub mod secret;
 pub mod unit;

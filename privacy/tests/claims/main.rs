@@ -8,6 +8,7 @@ mod argmax_law;
 mod calibration;
 mod chi_square;
 mod data_dependent;
+mod loss_distribution;
 mod noise_law;
 mod prices;
 mod sensitivity;

@@ -1,0 +1,107 @@
+//! Privacy-loss distributions: the tightest account of a **fixed plan**.
+//!
+//! The loss L = ln(p/q) of independent mechanisms adds up, so the law of the sum is a convolution, and
+//! δ(ε) = E\[(1 - e^(ε-L))⁺\] (Meiser and Mohammadi 2018; Sommer, Meiser and Mohammadi 2019). The composition of Gaussians
+//! is one Gaussian and needs no grid: δ(ε) = Φ(μ/2 - ε/μ) - e^ε Φ(-μ/2 - ε/μ), Balle and Wang 2018, Theorem 8. Laplace
+//! losses are put on a grid by connecting the dots (Doroshenko, Ghazi, Kamath, Kumar and Manurangsi 2022): the grid law's δ(ε)
+//! equals the true one at grid points and is above it between them. Convolution is by FFT; its rounding error,
+//! and the tails that do not fit the window, are added.
+//!
+//! A plan is fixed when it is made: how many times which noise. Stopping a run when *this* account is exhausted would not
+//! be private if queries are chosen adaptively (the composed curve is no filter), which is why nothing here can be added to
+//! once it is made; admissions use [`crate::filter`].
+
+mod composition;
+mod gaussian;
+mod grid;
+
+pub use gaussian::{gaussian_delta, gaussian_epsilon};
+
+use crate::Error;
+use crate::quantity::{Delta, Scale};
+use composition::Composition;
+use grid::GridLaw;
+use libm::sqrt;
+
+/// One kind of noise in a plan, and how often it is used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PlannedNoise {
+    /// N(0, σ²) on each of several statistics that change by `shift` in Euclidean norm.
+    Gaussian {
+        /// σ.
+        scale: Scale,
+        /// The largest change, in the unit of the scale.
+        shift: f64,
+        /// How often; not a whole number where an expected number is meant.
+        times: f64,
+    },
+    /// Laplace noise of scale b on one statistic that changes by `shift`.
+    Laplace {
+        /// b.
+        scale: Scale,
+        /// The largest change, in the unit of the scale.
+        shift: f64,
+        /// How often.
+        times: u64,
+    },
+}
+
+/// A plan that was fixed before anything was drawn.
+#[derive(Debug, Clone)]
+pub struct FixedPlan {
+    mu: f64,
+    mixed: Option<Composition>,
+}
+
+impl FixedPlan {
+    /// The grid of losses, in nats.
+    pub const GRID: f64 = 1e-4;
+
+    /// The composition of all of `noises`.
+    ///
+    /// Refuses shifts or numbers that are negative or not finite, and Laplace plans so long that the grid would have more
+    /// than 2^26 points (a loss of some thousand nats).
+    pub fn new(noises: &[PlannedNoise]) -> Result<Self, Error> {
+        let mut mu_squared = 0.0;
+        let mut parts = Vec::new();
+        for noise in noises {
+            match *noise {
+                PlannedNoise::Gaussian { scale, shift, times } => {
+                    let mu = not_negative("shift", shift)? / scale.get();
+                    mu_squared += mu * mu * not_negative("times", times)?;
+                }
+                PlannedNoise::Laplace { times: 0, .. } => {}
+                PlannedNoise::Laplace { scale, shift, times } => {
+                    let shift = not_negative("shift", shift)? / scale.get();
+                    parts.push((GridLaw::laplace(shift, Self::GRID)?, times));
+                }
+            }
+        }
+        let mu = sqrt(mu_squared) * (1.0 + 1e-14);
+        if !parts.is_empty() && mu > 0.0 {
+            parts.push((GridLaw::gaussian(mu, Self::GRID)?, 1));
+        }
+        let mixed = if parts.is_empty() { None } else { Some(Composition::of(&parts)?) };
+        Ok(Self { mu, mixed })
+    }
+
+    /// An upper bound on ε at `delta`; infinite if `delta` is below what the tails and rounding leave open.
+    pub fn epsilon(&self, delta: Delta) -> f64 {
+        match &self.mixed {
+            Some(law) => law.epsilon(delta.get()),
+            None => gaussian_epsilon(self.mu, delta),
+        }
+    }
+
+    /// An upper bound on δ at `epsilon` >= 0.
+    pub fn delta(&self, epsilon: f64) -> f64 {
+        match &self.mixed {
+            Some(law) => law.delta(epsilon),
+            None => gaussian_delta(self.mu, epsilon),
+        }
+    }
+}
+
+fn not_negative(field: &'static str, value: f64) -> Result<f64, Error> {
+    crate::quantity::in_range(field, value, |x| x >= 0.0, "give a finite number of at least 0")
+}

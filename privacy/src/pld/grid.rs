@@ -1,0 +1,101 @@
+//! Laws of one privacy loss on a grid.
+
+use crate::Error;
+use crate::numerics::normal_cdf;
+use libm::{ceil, exp, expm1, log, sqrt, tanh};
+
+/// Masses at losses (first + i)·step, and the mass of an infinite loss.
+#[derive(Debug, Clone)]
+pub(super) struct GridLaw {
+    pub(super) step: f64,
+    pub(super) first: i64,
+    pub(super) masses: Vec<f64>,
+    pub(super) infinite: f64,
+}
+
+impl GridLaw {
+    /// Laplace noise with shift/scale = `shift`, by connecting the dots.
+    ///
+    /// δ(ε) = 1 - e^((ε-s)/2) on [-s, s]. With B_i the mean slope of δ over e^ε between grid points i and i+1, the mass
+    /// at i is e^(ε_i)(B_(i-1) - B_i); inside, B_i = e^(-(ε_i + s)/2)/(e^(h/2) + 1), which leaves e^((ε_i - s)/2) tanh(h/4).
+    pub(super) fn laplace(shift: f64, step: f64) -> Result<Self, Error> {
+        check_length(shift * SHIFT_COST)?;
+        let top = in_grid(shift / step)?;
+        let delta = |index: i64| {
+            let epsilon = index as f64 * step;
+            if epsilon <= -shift { -expm1(epsilon) } else { -expm1(0.5 * (epsilon - shift).min(0.0)) }
+        };
+        let slope = |index: i64| (delta(index) - delta(index + 1)) / (exp(index as f64 * step) * expm1(step));
+        let mass = |index: i64| {
+            let epsilon = index as f64 * step;
+            let inside = (index - 1) as f64 * step >= -shift && (index + 1) as f64 * step <= shift;
+            if inside {
+                exp(0.5 * (epsilon - shift)) * tanh(0.25 * step)
+            } else {
+                (exp(epsilon) * (slope(index - 1) - slope(index))).max(0.0)
+            }
+        };
+        Ok(Self { step, first: -top, masses: (-top..=top).map(mass).collect(), infinite: 0.0 })
+    }
+
+    /// μ-GDP, each loss moved up to the next grid point.
+    pub(super) fn gaussian(mu: f64, step: f64) -> Result<Self, Error> {
+        // The loss is N(μ²/2, μ²).
+        let (mean, reach) = (0.5 * mu * mu, TAIL * mu);
+        let (low, high) = (-in_grid((reach - mean).abs() / step)?, in_grid((mean + reach) / step)?);
+        let low = if mean > reach { in_grid((mean - reach) / step)? - 1 } else { low };
+        let above = |index: i64| normal_cdf((mean - index as f64 * step) / mu);
+        let below = |index: i64| normal_cdf((index as f64 * step - mean) / mu);
+        let between = |index: i64| {
+            if (index as f64) * step > mean {
+                above(index - 1) - above(index)
+            } else {
+                below(index) - below(index - 1)
+            }
+        };
+        let mut masses: Vec<f64> = (low..=high).map(between).collect();
+        masses[0] += below(low - 1);
+        Ok(Self { step, first: low, masses, infinite: above(high) })
+    }
+
+    /// ln E e^(tL) over the finite losses.
+    pub(super) fn log_moment(&self, t: f64) -> f64 {
+        let at =
+            |(index, mass): (usize, &f64)| mass * exp(t * self.step * (self.first as f64 + index as f64));
+        log(self.masses.iter().enumerate().map(at).sum())
+    }
+
+    /// Masses m_i e^(t loss_i)/E e^(tL): the tilted law.
+    pub(super) fn tilted(&self, t: f64) -> Vec<f64> {
+        let log_moment = self.log_moment(t);
+        let at = |(index, mass): (usize, &f64)| {
+            mass * exp(t * self.step * (self.first as f64 + index as f64) - log_moment)
+        };
+        self.masses.iter().enumerate().map(at).collect()
+    }
+}
+
+/// The Euclidean norm.
+pub(super) fn norm(values: &[f64]) -> f64 {
+    sqrt(values.iter().map(|value| value * value).sum())
+}
+
+pub(super) fn in_grid(points: f64) -> Result<i64, Error> {
+    check_length(points)?;
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    Ok(ceil(points) as i64)
+}
+
+pub(super) fn check_length(points: f64) -> Result<(), Error> {
+    if points > LENGTH_MAX {
+        return Err(Error::CostOverflow { field: "privacy loss grid" });
+    }
+    Ok(())
+}
+
+/// The largest window, in grid points.
+const LENGTH_MAX: f64 = (1_u64 << 26) as f64;
+/// A single loss of more than 100 nats counts as too long: e^loss would leave the range of doubles when composed.
+const SHIFT_COST: f64 = LENGTH_MAX / 100.0;
+/// How many standard deviations of a Gaussian loss are on the grid.
+const TAIL: f64 = 14.0;
