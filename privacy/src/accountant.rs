@@ -16,6 +16,7 @@ mod pure;
 mod rdp;
 mod zcdp;
 
+pub(crate) use conversion::rho_to_loss;
 pub use conversion::{Conversion, epsilon_to_rho, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic};
 pub use pure::PureAccountant;
 pub use rdp::RdpAccountant;

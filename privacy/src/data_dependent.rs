@@ -123,10 +123,19 @@ impl DataDependent {
             Method::Exact => exact::threshold_cost(counts, test, &self.alphas),
             Method::Published => published::threshold_rdp(largest, test.threshold, test.sigma1, &self.orders),
         });
-        let answered = self.mechanism.test().map_or(1.0, |test| {
+        Secret::new(StepCosts { threshold, argmax, answered: self.passes(counts) })
+    }
+
+    /// The probability that the argmax is reached.
+    pub fn answered(&self, counts: &VoteCounts) -> Secret<f64> {
+        Secret::new(self.passes(counts))
+    }
+
+    fn passes(&self, counts: &VoteCounts) -> f64 {
+        let largest = counts.as_slice().iter().copied().max().unwrap_or_default() as f64;
+        self.mechanism.test().map_or(1.0, |test| {
             exp(published::threshold_log_probabilities(largest, test.threshold, test.sigma1).0)
-        });
-        Secret::new(StepCosts { threshold, argmax, answered })
+        })
     }
 
     /// The exact cost of threshold and argmax as one law; that of the argmax for mechanisms without a threshold.

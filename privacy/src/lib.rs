@@ -62,6 +62,7 @@
 //! refusal is an [`Error`].
 
 pub mod accountant;
+pub mod analysis;
 pub mod calibrate;
 pub mod counts;
 pub mod data_dependent;

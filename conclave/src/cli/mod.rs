@@ -11,6 +11,7 @@
 //!
 //! What is not built is not listed, and is refused like a misspelt word: with exit 2 and a list of what exists.
 
+pub mod budget;
 pub mod completions;
 pub mod console;
 pub mod data;
@@ -22,6 +23,7 @@ pub mod roles;
 pub mod simulate;
 pub mod status;
 mod usage;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +72,7 @@ struct GlobalFlags {
 #[derive(Debug, Subcommand)]
 enum Command {
     Simulate(simulate::SimulateArgs),
+    Budget(budget::BudgetArgs),
     Ledger(ledger::LedgerArgs),
     Data(data::DataArgs),
     Teacher(roles::TeacherArgs),
@@ -99,6 +102,7 @@ impl Command {
     fn run(self, console: &Console) -> Result<Exit, Fault> {
         match self {
             Self::Simulate(args) => simulate::run(args, console),
+            Self::Budget(args) => budget::run(args, console),
             Self::Ledger(args) => ledger::run(args, console),
             Self::Data(args) => data::run(args, console),
             Self::Teacher(args) => roles::teacher(args, console),

@@ -9,6 +9,7 @@ use conclave_privacy::quantity::{Delta, Epsilon};
 use conclave_privacy::unit::VotingScheme;
 use serde::{Deserialize, Serialize};
 
+use super::values::{at_least_one, delta, epsilon, positive, unknown};
 use super::{Console, Exit, Fault, Progress};
 use crate::simulate;
 
@@ -222,60 +223,6 @@ pub fn scheme(text: &str) -> Result<VotingScheme, Fault> {
         .into_iter()
         .find(|scheme| scheme.name() == text)
         .ok_or_else(|| unknown("scheme", text, &[VotingScheme::Ensemble.name()]))
-}
-
-fn epsilon(text: &str) -> Result<Epsilon, Fault> {
-    Epsilon::new(number("epsilon", text)?).map_err(|_| {
-        Fault::input("invalid-value", "epsilon", text, "out of range", "give a number above 0, such as 3")
-    })
-}
-
-fn delta(text: &str) -> Result<Delta, Fault> {
-    Delta::new(number("delta", text)?).map_err(|_| {
-        Fault::input(
-            "invalid-value",
-            "delta",
-            text,
-            "out of range",
-            "give a probability between 0 and 1, such as 1e-5",
-        )
-    })
-}
-
-fn positive(field: &'static str) -> impl Fn(&str) -> Result<f64, Fault> + Clone {
-    move |text| match number(field, text)? {
-        votes if votes.is_finite() && votes > 0.0 => Ok(votes),
-        _ => Err(Fault::input(
-            "invalid-value",
-            field,
-            text,
-            "out of range",
-            "give a finite number of votes above 0",
-        )),
-    }
-}
-
-fn at_least_one(field: &'static str) -> impl Fn(&str) -> Result<u32, Fault> + Clone {
-    move |text| {
-        text.parse().ok().filter(|count| *count > 0).ok_or_else(|| {
-            Fault::input(
-                "invalid-value",
-                field,
-                text,
-                "not a count",
-                format!("give a whole number from 1 to {}", u32::MAX),
-            )
-        })
-    }
-}
-
-fn number(field: &'static str, text: &str) -> Result<f64, Fault> {
-    text.parse()
-        .map_err(|_| Fault::input("invalid-value", field, text, "not a number", "give a decimal number"))
-}
-
-fn unknown(field: &'static str, text: &str, known: &[&str]) -> Fault {
-    Fault::input("invalid-value", field, text, "unknown", format!("use one of {}", known.join(", ")))
 }
 
 const DATA: &str = "Data";

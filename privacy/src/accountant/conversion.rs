@@ -70,7 +70,7 @@ pub fn epsilon_to_rho(epsilon: Epsilon, delta: Delta) -> Rho {
 }
 
 /// [`rho_to_epsilon`] with the order at which it was found (none for ρ = 0).
-pub(super) fn rho_to_loss(rho: Rho, delta: Delta) -> Loss {
+pub(crate) fn rho_to_loss(rho: Rho, delta: Delta) -> Loss {
     if rho == Rho::ZERO {
         return Loss { epsilon: 0.0, order: None };
     }

@@ -111,9 +111,12 @@ fn tilted_sum(parts: &[(GridLaw, u64)], tilt: f64, length: usize) -> (Vec<f64>, 
         let masses = law.tilted(tilt);
         norms += *times as f64 * norm(&masses);
         let mut cyclic = vec![0.0; length];
-        let start = law.first.rem_euclid(length as i64);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the length")]
-        let start = start as usize;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            reason = "a length of at most 2^27"
+        )]
+        let start = law.first.rem_euclid(length as i64) as usize;
         for (index, mass) in masses.iter().enumerate() {
             cyclic[(start + index) % length] += mass;
         }

@@ -78,6 +78,14 @@ impl Rho {
         units / UNITS_PER_NAT
     }
 
+    /// `nats`, rounded up to a whole unit; `None` if they are negative, not finite or too many to be written down.
+    pub fn from_nats_up(nats: f64) -> Option<Self> {
+        let units = libm::ceil(nats * UNITS_PER_NAT);
+        // 2^64 - 2048 is the last double below 2^64.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+        (0.0..18_446_744_073_709_549_568.0).contains(&units).then_some(Self(units as u64))
+    }
+
     /// `numerator · 2^shift / denominator` nats, rounded up to a whole unit; exact at any size.
     ///
     /// Refuses with [`Error::CostOverflow`] on behalf of `field` what [`Rho::MAX`] cannot hold.

@@ -1,0 +1,227 @@
+//! `conclave budget account`: what votes that a researcher holds cost, under each accountant.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use conclave_privacy::accountant::Conversion;
+use conclave_privacy::analysis::{
+    Account, AccountantName, Answered, QueryCurve, Question, account, default_orders,
+};
+use conclave_privacy::quantity::{Delta, RdpOrder};
+use conclave_privacy::secret::Analyst;
+use serde::Serialize;
+
+use super::super::values::{delta, number, unknown};
+use super::super::{Console, Exit, Fault, Progress};
+use super::{NoiseFlags, votes};
+use crate::simulate::report::figure_up;
+
+/// What vote counts cost that you hold: epsilon under each accountant, and which of them may be published
+///
+/// The file has a row per query and a column per class, whole numbers, no header line. Costs that depend on the votes are as
+/// private as the votes themselves.
+#[derive(Debug, clap::Args)]
+pub(super) struct AccountArgs {
+    /// Vote counts as comma-separated text
+    #[arg(long, value_name = "FILE.csv")]
+    votes: PathBuf,
+    #[command(flatten)]
+    noise: NoiseFlags,
+    /// The probability with which the guarantee may fail
+    #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
+    delta: Delta,
+    /// pure, zcdp, rdp, pld, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
+    #[arg(long, value_name = "A", value_parser = accountant)]
+    accountant: Vec<AccountantName>,
+    /// How often confident-gnmax is charged for an answer: expected, joint (exact only), all, or at most N
+    #[arg(long, value_name = "expected|joint|all|N", value_parser = answered, default_value = "expected")]
+    answered: Answered,
+    /// After how many queries, such as 100,500 [default: all rows]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    at: Vec<usize>,
+    /// Renyi orders above 1, such as 2,8.5,32 [default: 60 from 1.1 to 256]
+    #[arg(long, value_name = "O,O,...", value_delimiter = ',', value_parser = order, allow_hyphen_values = true)]
+    orders: Vec<RdpOrder>,
+    /// From Renyi costs to epsilon: classic (Mironov 2017) or tight (Balle et al. 2020)
+    #[arg(long, value_name = "CONVERSION", value_enum, default_value = "tight", hide_possible_values = true)]
+    conversion: ConversionName,
+    /// Add the cost of every single query at each order (json)
+    #[arg(long)]
+    curve: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ConversionName {
+    Classic,
+    Tight,
+}
+
+/// The outcome for scripts.
+#[derive(Serialize)]
+struct Told {
+    queries: usize,
+    delta: f64,
+    mechanism: &'static str,
+    conversion: &'static str,
+    results: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orders: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curves: Option<Vec<Curve>>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    accountant: &'static str,
+    queries: usize,
+    answered: f64,
+    epsilon: Option<f64>,
+    order: Option<f64>,
+    order_at_end: bool,
+    publishable: bool,
+    cost_publishable: bool,
+}
+
+#[derive(Serialize)]
+struct Curve {
+    row: Option<usize>,
+    accountant: &'static str,
+    rdp: Vec<Option<f64>>,
+}
+
+pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> {
+    let mechanism = args.noise.mechanism()?;
+    let given = !args.accountant.is_empty();
+    let mut accountants = if given { args.accountant.clone() } else { AccountantName::ALL.to_vec() };
+    accountants.retain(|name| given || name.check(&mechanism, args.answered).is_ok());
+    for name in &accountants {
+        name.check(&mechanism, args.answered)?;
+    }
+    let votes = votes::read(&args.votes)?;
+    let mut checkpoints = if args.at.is_empty() { vec![votes.len()] } else { args.at.clone() };
+    checkpoints.sort_unstable();
+    checkpoints.dedup();
+    let question = Question {
+        mechanism,
+        delta: args.delta,
+        orders: if args.orders.is_empty() { default_orders() } else { args.orders.clone() },
+        conversion: match args.conversion {
+            ConversionName::Classic => Conversion::Classic,
+            ConversionName::Tight => Conversion::Tight,
+        },
+        answered: args.answered,
+        checkpoints,
+        curves: args.curve,
+    };
+    let progress = Progress::on(console);
+    // The person at this terminal gave the votes.
+    let analyst = Analyst::who_may_see_the_votes();
+    let (mut results, mut curves) = (Vec::new(), Vec::new());
+    for name in accountants {
+        let step = progress.counted(&format!("Accounting by {}", name.as_str()), votes.len() as u64);
+        let (accounts, more) = account(name, &question, &votes, &analyst, || step.advance(1))?;
+        results.extend(accounts.iter().map(Row::from));
+        curves.extend(more.into_iter().map(Curve::from));
+    }
+    let told = Told {
+        queries: votes.len(),
+        delta: args.delta.get(),
+        mechanism: args.noise.mechanism.as_str(),
+        conversion: match args.conversion {
+            ConversionName::Classic => "classic",
+            ConversionName::Tight => "tight",
+        },
+        results,
+        orders: args.curve.then(|| question.orders.iter().map(|order| order.get()).collect()),
+        curves: args.curve.then_some(curves),
+    };
+    console.result(|| words(&told, args), &told)?;
+    Ok(Exit::Done)
+}
+
+fn words(told: &Told, args: &AccountArgs) -> String {
+    let mut text = format!(
+        "{} queries by {}, δ = {:e}; one teacher's vote may change on every query\n\n{:<20}{:>9}{:>11}{:>9}{:>9}  may be published\n",
+        told.queries, told.mechanism, told.delta, "accountant", "queries", "answered", "epsilon", "order"
+    );
+    for row in &told.results {
+        let epsilon = row.epsilon.map_or_else(|| "none".to_owned(), figure_up);
+        let order = row.order.map_or_else(|| "-".to_owned(), |order| format!("{order:.1}"));
+        let may = match (row.publishable, row.cost_publishable) {
+            (true, _) => "yes",
+            (false, true) => "no: how often it answered depends on the votes",
+            (false, false) => "no: its prices depend on the votes",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<20}{:>9}{:>11.1}{epsilon:>9}{order:>9}  {may}",
+            row.accountant, row.queries, row.answered
+        );
+    }
+    if told.results.iter().any(|row| row.order_at_end) {
+        text.push_str(
+            "\nA best order is at the end of the grid: other --orders may give a smaller epsilon.\n",
+        );
+    }
+    if told.results.iter().any(|row| row.accountant == AccountantName::Exact.as_str()) {
+        text.push_str(
+            "\nexact is the cost of these very votes: except with probability δ over the noise, the labels shift the odds between\n\
+             them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself.\n",
+        );
+    }
+    if matches!(args.answered, Answered::Expected) && told.mechanism == "confident-gnmax" {
+        text.push_str(
+            "\nAnswers are counted as expected, as the 2018 paper does, which bounds no run; --answered N prices a cap on them.\n",
+        );
+    }
+    text
+}
+
+impl From<&Account> for Row {
+    fn from(account: &Account) -> Self {
+        Self {
+            accountant: account.accountant.as_str(),
+            queries: account.queries,
+            answered: account.answered,
+            epsilon: account.loss.epsilon.is_finite().then_some(account.loss.epsilon),
+            order: account.loss.order,
+            order_at_end: account.order_at_end,
+            publishable: account.publishable,
+            cost_publishable: account.cost_publishable,
+        }
+    }
+}
+
+impl From<QueryCurve> for Curve {
+    fn from(curve: QueryCurve) -> Self {
+        let finite = |cost: f64| cost.is_finite().then_some(cost);
+        Self {
+            row: curve.row,
+            accountant: curve.accountant.as_str(),
+            rdp: curve.rdp.into_iter().map(finite).collect(),
+        }
+    }
+}
+
+fn accountant(text: &str) -> Result<AccountantName, Fault> {
+    let known = AccountantName::ALL.map(AccountantName::as_str);
+    let found = AccountantName::ALL.into_iter().find(|name| name.as_str() == text);
+    found.ok_or_else(|| unknown("accountant", text, &known))
+}
+
+fn answered(text: &str) -> Result<Answered, Fault> {
+    match text {
+        "expected" => Ok(Answered::Expected),
+        "joint" => Ok(Answered::Joint),
+        "all" => Ok(Answered::All),
+        _ => text.parse().map(Answered::Stated).map_err(|_| {
+            unknown("answered", text, &["expected", "joint", "all", "a whole number of answers"])
+        }),
+    }
+}
+
+fn order(text: &str) -> Result<RdpOrder, Fault> {
+    Ok(RdpOrder::new(number("orders", text)?)?)
+}
