@@ -149,3 +149,14 @@ impl DataDependent {
         })
     }
 }
+
+/// The probability that a noisy argmax answers the most frequent vote (one of them, if there are several).
+///
+/// For Laplace noise a lower bound, 1 - Σ (2 + gap/b)/(4 e^(gap/b)) over the other classes.
+pub fn answer_agrees(noise: ArgmaxNoise, counts: &VoteCounts) -> Secret<f64> {
+    let groups = law::groups(counts);
+    Secret::new(match noise {
+        ArgmaxNoise::Gaussian(sigma) => groups[0].classes * exp(law::log_first(&groups, sigma.get())),
+        ArgmaxNoise::Laplace(scale) => 1.0 - exp(published::lnmax_log_q(counts, scale)),
+    })
+}

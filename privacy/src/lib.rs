@@ -72,6 +72,7 @@ pub mod filter;
 pub mod mechanism;
 pub mod noise;
 mod numerics;
+pub mod planning;
 pub mod pld;
 pub mod quantity;
 pub mod secret;

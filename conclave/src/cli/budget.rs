@@ -1,6 +1,7 @@
 //! `conclave budget`: what votes cost, before and after they are cast. Offline: nothing is charged anywhere.
 
 mod account;
+mod plan;
 mod votes;
 
 use clap::Subcommand;
@@ -22,12 +23,14 @@ pub struct BudgetArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     Account(account::AccountArgs),
+    Plan(plan::PlanArgs),
 }
 
 /// Runs one of the actions.
 pub fn run(args: BudgetArgs, console: &Console) -> Result<Exit, Fault> {
     match args.action {
         Action::Account(args) => account::run(&args, console),
+        Action::Plan(args) => plan::run(&args, console),
     }
 }
 

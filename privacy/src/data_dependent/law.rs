@@ -274,6 +274,14 @@ fn far_apart(groups: &[Group], sigma: f64) -> Neighbourhood {
     neighbourhood
 }
 
+/// ln of the probability that one class of the first group wins under Gaussian noise.
+pub(super) fn log_first(groups: &[Group], sigma: f64) -> f64 {
+    let below = |group: &Group| -((groups[0].count - group.count) as f64) / sigma;
+    let values: Vec<_> = groups.iter().map(|group| (below(group), group.classes)).collect();
+    let classes = groups.iter().map(|group| group.classes).sum();
+    log_probability(&values, 0.0, classes, gaussian_step(classes))
+}
+
 /// ln of the probability of one class at `value` among `values` (it included), in units of σ.
 fn log_probability(values: &[(f64, f64)], value: f64, classes: f64, step: f64) -> f64 {
     let largest =

@@ -1,0 +1,160 @@
+//! `conclave budget` on the votes that the 2018 paper published, and on files and flags that make no sense.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::binary::{Scratch, conclave, json, stderr, stdout};
+
+fn mnist_votes() -> String {
+    let file = "../privacy/tests/vectors/votes_mnist_250_teachers.csv";
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file).display().to_string()
+}
+
+/// The settings of the paper's MNIST run, over as many rows.
+fn account(more: &[&str]) -> Value {
+    let votes = mnist_votes();
+    let settings =
+        ["--mechanism", "confident-gnmax", "--threshold", "200", "--sigma1", "150", "--sigma", "40"];
+    let fixed = ["budget", "account", "--votes", &votes, "--delta", "1e-5", "--format", "json"];
+    let output = conclave(&[&fixed, &settings[..], more].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    json(&output)
+}
+
+fn epsilon_of(told: &Value, accountant: &str) -> f64 {
+    let results = told["results"].as_array().unwrap();
+    let found = results.iter().find(|row| row["accountant"] == accountant).unwrap();
+    found["epsilon"].as_f64().unwrap()
+}
+
+#[test]
+fn the_published_votes_cost_what_the_paper_says_and_exactly_less_than_half() {
+    let two = ["--accountant", "rdp-data-dependent", "--accountant", "exact", "--at", "640"];
+    let classic = account(&[&two[..], &["--conversion", "classic"]].concat());
+    assert!((epsilon_of(&classic, "rdp-data-dependent") - 2.00).abs() < 0.01, "{classic}");
+    let tight = account(&two);
+    assert!(epsilon_of(&tight, "exact") < 0.96, "{tight}");
+    for row in tight["results"].as_array().unwrap() {
+        assert_eq!(
+            (&row["publishable"], &row["cost_publishable"]),
+            (&Value::from(false), &Value::from(false))
+        );
+        assert!((row["answered"].as_f64().unwrap() - 282.72).abs() < 0.01);
+    }
+}
+
+#[test]
+fn a_stated_number_of_answers_keeps_the_flag_and_an_expected_one_does_not() {
+    let stated = account(&["--accountant", "zcdp", "--at", "100,640", "--answered", "283"]);
+    let results = stated["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    assert_eq!((&results[1]["queries"], &results[1]["publishable"]), (&Value::from(640), &Value::from(true)));
+    assert!((epsilon_of(&stated, "zcdp") - results[0]["epsilon"].as_f64().unwrap()).abs() < 1e-12);
+    let expected = account(&["--accountant", "zcdp"]);
+    assert_eq!(expected["results"][0]["publishable"], false);
+    assert_eq!(expected["results"][0]["cost_publishable"], true);
+    assert_eq!(expected["results"][0]["queries"], 9000);
+}
+
+#[test]
+fn curves_have_a_row_per_query_and_one_for_the_worst_case() {
+    let told = account(&[
+        "--accountant",
+        "exact",
+        "--accountant",
+        "exact-worst-case",
+        "--at",
+        "3",
+        "--orders",
+        "2,8",
+        "--curve",
+    ]);
+    assert_eq!(told["orders"], serde_json::json!([2.0, 8.0]));
+    let curves = told["curves"].as_array().unwrap();
+    assert_eq!(curves.len(), 4);
+    assert_eq!((&curves[2]["row"], &curves[3]["row"]), (&Value::from(2), &Value::Null));
+    let worst = curves[3]["rdp"][1].as_f64().unwrap();
+    assert!(curves[..3].iter().all(|curve| curve["rdp"][1].as_f64().unwrap() <= worst));
+}
+
+#[test]
+fn pure_laplace_noise_adds_up_and_every_accountant_that_applies_is_asked() {
+    let votes = mnist_votes();
+    let fixed = ["budget", "account", "--votes", &votes, "--at", "10", "--format", "json"];
+    let output =
+        conclave(&[&fixed[..], &["--mechanism", "lnmax", "--scale", "20", "--delta", "1e-5"]].concat());
+    let told = json(&output);
+    let names: Vec<_> =
+        told["results"].as_array().unwrap().iter().map(|row| row["accountant"].as_str().unwrap()).collect();
+    assert_eq!(names, ["pure", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact"]);
+    assert!((epsilon_of(&told, "pure") - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_has_no_meaning_is_refused_with_the_way_out() {
+    let scratch = Scratch::new();
+    let good = scratch.file("good.csv", b"3,4\n5,6\n");
+    let header = scratch.file("header.csv", b"cat,dog\n3,4\n");
+    let ragged = scratch.file("ragged.csv", b"3,4\n3,4,5\n");
+    let huge = scratch.file("huge.csv", b"3,9007199254740993\n");
+    let single = scratch.file("single.csv", b"3\n");
+    let empty = scratch.file("empty.csv", b"\n");
+    let gnmax = ["--mechanism", "gnmax", "--sigma", "4", "--delta", "1e-5"];
+    let with = |votes: &str, flags: &[&str]| {
+        let output =
+            conclave(&[&["budget", "account", "--format", "json", "--votes", votes], flags].concat());
+        assert_eq!(output.status.code(), Some(2), "{votes} {flags:?}: {}", stdout(&output));
+        let error = json(&output)["error"].clone();
+        assert!(!error["fix"].as_str().unwrap().is_empty());
+        format!(
+            "{} {} {}",
+            error["code"].as_str().unwrap(),
+            error["field"].as_str().unwrap(),
+            error["message"]
+        )
+    };
+    assert!(with(&header, &gnmax).contains("line 1, column 1"));
+    assert!(with(&ragged, &gnmax).contains("line 2"));
+    assert!(with(&huge, &gnmax).contains("2^53"));
+    assert!(with(&single, &gnmax).contains("classes"));
+    assert!(with(&empty, &gnmax).contains("no votes"));
+    assert!(with(&scratch.path("none.csv"), &gnmax).contains("unreadable-file"));
+    assert!(with(&good, &["--mechanism", "gnmax", "--delta", "1e-5"]).contains("--sigma"));
+    assert!(with(&good, &[&gnmax[..], &["--scale", "3"]].concat()).contains("superfluous-flag"));
+    assert!(with(&good, &[&gnmax[..], &["--accountant", "pure"]].concat()).contains("cannot price"));
+    assert!(with(&good, &[&gnmax[..], &["--accountant", "renyi"]].concat()).contains("accountant"));
+    assert!(with(&good, &[&gnmax[..], &["--at", "3"]].concat()).contains("at"));
+    assert!(with(&good, &[&gnmax[..], &["--orders", "1"]].concat()).contains("orders"));
+    for sigma in ["0", "-1", "nan", "inf"] {
+        let flags = ["--mechanism", "gnmax", "--sigma", sigma, "--delta", "1e-5"];
+        assert!(with(&good, &flags).contains("--sigma"), "{sigma}");
+    }
+    assert!(with(&good, &["--mechanism", "gnmax", "--sigma", "4", "--delta", "1"]).contains("--delta"));
+}
+
+#[test]
+fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
+    let fixed =
+        ["budget", "plan", "--teachers", "250", "--classes", "10", "--queries", "640", "--delta", "1e-5"];
+    let output = conclave(&[&fixed[..], &["--epsilon", "3", "--format", "json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let plans = json(&output)["plans"].as_array().unwrap().clone();
+    assert!(plans.len() >= 3);
+    for plan in &plans {
+        let (answers, agreement) = (&plan["expected_answers"], &plan["expected_agreement"]);
+        assert!((0.0..=640.0).contains(&answers.as_f64().unwrap()), "{plan}");
+        assert!((0.0..=1.0).contains(&agreement.as_f64().unwrap()), "{plan}");
+        let of = |name: &str| {
+            let accounts = plan["accounts"].as_array().unwrap();
+            accounts.iter().find(|cost| cost["accountant"] == name).unwrap()["epsilon"].as_f64().unwrap()
+        };
+        // The expected charges fit; a cap of one answer more, from rounding up, costs a little more.
+        assert!((2.9..3.02).contains(&of("zcdp")), "{plan}");
+        assert!(of("exact-worst-case") < of("zcdp") && of("pld") < of("zcdp"), "{plan}");
+    }
+    let neither = conclave(&fixed);
+    assert_eq!(neither.status.code(), Some(2));
+    let text = conclave(&[&fixed[..], &["--sigma", "40"]].concat());
+    assert!(stdout(&text).contains("gnmax") && stdout(&text).contains("assumed"), "{}", stdout(&text));
+}

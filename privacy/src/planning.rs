@@ -1,0 +1,216 @@
+//! What a target buys, before anything is spent: noise, threshold, and how many right answers to expect.
+//!
+//! Expectations are over a *vote model*: histograms that are public or made up, never the private votes. Noise is the
+//! least with which the expected charges fit the budget at the prices that the filter enforces (zCDP); the other accountants
+//! then say what the same plan costs seen otherwise, with the expected number of answers as a stated cap.
+
+use crate::Error;
+use crate::accountant::{Conversion, epsilon_to_rho};
+use crate::analysis::{AccountantName, Answered, Question, account, default_orders};
+use crate::counts::VoteCounts;
+use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
+use crate::quantity::{Delta, Epsilon, Scale};
+use crate::secret::Analyst;
+use libm::ceil;
+
+/// What is planned for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// How many queries are to be asked.
+    pub queries: u32,
+    /// δ.
+    pub delta: Delta,
+    /// A budget to calibrate to, or the noise on each count.
+    pub aim: Aim,
+}
+
+/// What stands and what follows.
+#[derive(Debug, Clone, Copy)]
+pub enum Aim {
+    /// This ε; the noise follows.
+    Budget(Epsilon),
+    /// This σ; ε follows.
+    Noise(Scale),
+}
+
+/// One way to spend it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The mechanism with its noise.
+    pub mechanism: NoisyVote,
+    /// Expected answers.
+    pub answers: f64,
+    /// The expected share of answers that are the most frequent vote.
+    pub agreement: f64,
+    /// ε by accountant, for the queries and the expected answers, rounded up to a whole one, as a cap.
+    pub epsilons: Vec<(AccountantName, f64)>,
+}
+
+/// GNMax, and Confident-GNMax with a threshold at each of several shares of the teachers; the most right answers first.
+///
+/// `model` has at least one histogram, of `teachers` votes each ([`scaled`]). Refuses budgets that no noise fits.
+pub fn plans(target: &Target, teachers: u32, model: &[VoteCounts]) -> Result<Vec<Plan>, Error> {
+    let mut plans = vec![plan(target, model, |sigma| NoisyVote::GnMax { sigma })?];
+    for share in THRESHOLDS {
+        let threshold = (f64::from(teachers) * share).round();
+        plans.push(plan(target, model, |sigma2| NoisyVote::ConfidentGnMax {
+            threshold,
+            sigma1: Scale::new(SIGMA1_RATIO * sigma2.get()).and_then(readable).unwrap_or(sigma2),
+            sigma2,
+        })?);
+    }
+    plans.sort_by(|a, b| (b.answers * b.agreement).total_cmp(&(a.answers * a.agreement)));
+    Ok(plans)
+}
+
+/// Histograms scaled to `teachers` votes; their shares stay.
+pub fn scaled(model: &[VoteCounts], teachers: u32) -> Result<Vec<VoteCounts>, Error> {
+    model
+        .iter()
+        .map(|counts| {
+            let sum = counts.as_slice().iter().map(|count| *count as f64).sum::<f64>().max(1.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "at most the teachers"
+            )]
+            let scale = |count: &u64| (*count as f64 / sum * f64::from(teachers)).round() as u64;
+            VoteCounts::new(counts.as_slice().iter().map(scale).collect())
+        })
+        .collect()
+}
+
+/// A model for those who have none: of twenty questions, eight on which 97 of 100 teachers agree, then ever harder ones
+/// down to 40 of 100. Half of the others agree on a second class, half of the rest on a third, and so on.
+pub fn assumed_model(teachers: u32, classes: usize) -> Result<Vec<VoteCounts>, Error> {
+    let histogram = |share: f64| {
+        let mut left = f64::from(teachers);
+        let mut counts = vec![0; classes];
+        let mut part = share;
+        for count in &mut counts {
+            let votes = (left * part).round();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "at most the teachers"
+            )]
+            let whole = votes as u64;
+            *count = whole;
+            left -= votes;
+            part = 0.5;
+        }
+        VoteCounts::new(counts)
+    };
+    ASSUMED.iter().flat_map(|(share, times)| std::iter::repeat_n(histogram(*share), *times)).collect()
+}
+
+fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote) -> Result<Plan, Error> {
+    let queries = f64::from(target.queries);
+    let sigma = match target.aim {
+        Aim::Noise(sigma) => sigma,
+        Aim::Budget(epsilon) => {
+            let budget = epsilon_to_rho(epsilon, target.delta).to_f64_up();
+            least(|sigma| expected_rho(&with(sigma), queries, model) <= budget)?
+        }
+    };
+    let mechanism = with(sigma);
+    let (answers, right) = expectations(&mechanism, model);
+    let answers = answers * queries;
+    let epsilons = epsilons(target, mechanism, answers)?;
+    Ok(Plan {
+        mechanism,
+        answers,
+        agreement: if answers > 0.0 { right * queries / answers } else { 0.0 },
+        epsilons,
+    })
+}
+
+/// The expected share of queries that are answered, and that are answered with the most frequent vote.
+fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
+    let analyst = Analyst::who_may_see_the_votes();
+    let data = DataDependent::new(*mechanism, Method::Published, &[]);
+    let (mut answered, mut right) = (0.0, 0.0);
+    for counts in model {
+        let passes = data.answered(counts).open(&analyst);
+        answered += passes;
+        right += passes * answer_agrees(mechanism.argmax(), counts).open(&analyst);
+    }
+    (answered / model.len() as f64, right / model.len() as f64)
+}
+
+fn expected_rho(mechanism: &NoisyVote, queries: f64, model: &[VoteCounts]) -> f64 {
+    let square = |scale: Scale| scale.get() * scale.get();
+    match mechanism {
+        NoisyVote::LnMax { scale } => 2.0 * queries / square(*scale),
+        NoisyVote::GnMax { sigma } => queries / square(*sigma),
+        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
+            let data = DataDependent::new(*mechanism, Method::Published, &[]);
+            let analyst = Analyst::who_may_see_the_votes();
+            let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
+            queries * (0.5 / square(*sigma1) + answered / model.len() as f64 / square(*sigma2))
+        }
+    }
+}
+
+/// The least scale, to three digits, that `fits`.
+fn least(fits: impl Fn(Scale) -> bool) -> Result<Scale, Error> {
+    let at = |exponent: f64| Scale::new(libm::exp2(exponent));
+    let (mut low, mut high) = (-10.0, 40.0);
+    if !fits(at(high)?) {
+        let fix = "ask fewer queries or raise epsilon";
+        return Err(Error::OutOfRange { field: "epsilon", value: 0.0, fix });
+    }
+    for _ in 0..40 {
+        let middle = f64::midpoint(low, high);
+        if fits(at(middle)?) { high = middle } else { low = middle }
+    }
+    readable(at(high)?)
+}
+
+/// Rounded up in the fourth digit: more noise, and fit to be typed.
+fn readable(scale: Scale) -> Result<Scale, Error> {
+    let digits = 3.0 - libm::floor(libm::log10(scale.get()));
+    let shift = libm::pow(10.0, digits.abs());
+    let rounded =
+        if digits < 0.0 { ceil(scale.get() / shift) * shift } else { ceil(scale.get() * shift) / shift };
+    Scale::new(rounded)
+}
+
+fn epsilons(
+    target: &Target,
+    mechanism: NoisyVote,
+    answers: f64,
+) -> Result<Vec<(AccountantName, f64)>, Error> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the queries")]
+    let answered = Answered::Stated(ceil(answers) as u64);
+    let sigma = mechanism.argmax().scale();
+    // Larger orders than this are the best only for an ε near 0, and take the longest to certify.
+    let orders = default_orders().into_iter().filter(|order| order.get() <= (2.5 * sigma).max(2.0)).collect();
+    let queries = target.queries as usize;
+    let question = Question {
+        mechanism,
+        delta: target.delta,
+        orders,
+        conversion: Conversion::Tight,
+        answered,
+        checkpoints: vec![queries],
+        curves: false,
+    };
+    // Data-independent accountants look at no votes, only at how many there are.
+    let any = vec![VoteCounts::new(vec![1, 0])?; queries];
+    let accountants = [AccountantName::Zcdp, AccountantName::Pld, AccountantName::ExactWorstCase];
+    accountants
+        .into_iter()
+        .map(|name| {
+            let (accounts, _) = account(name, &question, &any, &Analyst::who_may_see_the_votes(), || ())?;
+            Ok((name, accounts.first().map_or(0.0, |account| account.loss.epsilon)))
+        })
+        .collect()
+}
+
+/// σ1/σ2; the 2018 paper uses 3.75 and 5.
+const SIGMA1_RATIO: f64 = 3.75;
+/// Thresholds, as shares of the teachers.
+const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
+/// Shares of teachers that agree, and on how many of twenty questions.
+const ASSUMED: [(f64, usize); 6] = [(0.97, 8), (0.9, 4), (0.8, 3), (0.65, 2), (0.5, 2), (0.4, 1)];
