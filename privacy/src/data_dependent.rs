@@ -24,6 +24,7 @@ use crate::quantity::{RdpOrder, Scale};
 use crate::secret::Secret;
 use exact::Test;
 use libm::exp;
+use std::collections::HashMap;
 
 /// A mechanism over vote counts, as the papers state it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,6 +98,8 @@ pub struct DataDependent {
     method: Method,
     exact: ExactArgmax,
     published: published::Memo,
+    /// Costs of the threshold test by the largest count.
+    thresholds: HashMap<u64, Vec<f64>>,
 }
 
 impl DataDependent {
@@ -109,20 +112,14 @@ impl DataDependent {
             method,
             exact: ExactArgmax::new(mechanism.argmax(), orders),
             published: published::Memo::default(),
+            thresholds: HashMap::new(),
         }
     }
 
     /// The costs of one query, in nats at each order, rounded up.
     pub fn steps(&mut self, counts: &VoteCounts) -> Secret<StepCosts> {
-        let argmax = match self.method {
-            Method::Exact => self.exact.argmax(counts),
-            Method::Published => self.published.argmax(self.mechanism.argmax(), counts, &self.orders),
-        };
-        let largest = counts.as_slice().iter().copied().max().unwrap_or_default() as f64;
-        let threshold = self.mechanism.test().map(|test| match self.method {
-            Method::Exact => exact::threshold_cost(counts, test, &self.alphas),
-            Method::Published => published::threshold_rdp(largest, test.threshold, test.sigma1, &self.orders),
-        });
+        let argmax = self.argmax(counts).clone();
+        let threshold = self.threshold(counts).cloned();
         Secret::new(StepCosts { threshold, argmax, answered: self.passes(counts) })
     }
 
@@ -138,6 +135,40 @@ impl DataDependent {
         })
     }
 
+    /// Adds the cost of one query to `sum`, as the 2018 paper counts it: the argmax weighed by the probability that it is
+    /// reached.
+    ///
+    /// The fast path over many queries: nothing is allocated for counts that are known.
+    #[expect(clippy::missing_panics_doc, reason = "the sum has a place for each order")]
+    pub fn add_expected(&mut self, counts: &VoteCounts, sum: &mut [f64]) {
+        assert_eq!(sum.len(), self.alphas.len(), "a place for each order");
+        let weight = self.passes(counts);
+        for (sum, cost) in sum.iter_mut().zip(self.argmax(counts)) {
+            *sum += weight * cost;
+        }
+        for (sum, cost) in sum.iter_mut().zip(self.threshold(counts).into_iter().flatten()) {
+            *sum += *cost;
+        }
+    }
+
+    fn argmax(&mut self, counts: &VoteCounts) -> &Vec<f64> {
+        match self.method {
+            Method::Exact => self.exact.argmax(counts),
+            Method::Published => self.published.argmax(self.mechanism.argmax(), counts, &self.orders),
+        }
+    }
+
+    fn threshold(&mut self, counts: &VoteCounts) -> Option<&Vec<f64>> {
+        let test = self.mechanism.test()?;
+        let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
+        Some(self.thresholds.entry(largest).or_insert_with(|| match self.method {
+            Method::Exact => exact::threshold_cost(largest as f64, test, &self.alphas),
+            Method::Published => {
+                published::threshold_rdp(largest as f64, test.threshold, test.sigma1, &self.orders)
+            }
+        }))
+    }
+
     /// The exact cost of threshold and argmax as one law; that of the argmax for mechanisms without a threshold.
     ///
     /// The neighbour is the same in both steps, so this is below the sum of their separate maxima; unlike a sum
@@ -145,7 +176,7 @@ impl DataDependent {
     pub fn joint(&mut self, counts: &VoteCounts) -> Secret<Vec<f64>> {
         Secret::new(match self.mechanism.test() {
             Some(test) => self.exact.joint(counts, test),
-            None => self.exact.argmax(counts),
+            None => self.exact.argmax(counts).clone(),
         })
     }
 }

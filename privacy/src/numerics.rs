@@ -59,10 +59,27 @@ pub(crate) fn exp_minus_tangent(x: f64) -> f64 {
     if x.abs() > 0.5 {
         return expm1(x) - x;
     }
-    // x²/2 · (1 + x/3 · (1 + x/4 · (...))); at |x| <= 1/2 the first term left out is below 10^-17 of the sum.
-    let nested = (3..=15).rev().fold(1.0, |sum, k| 1.0 + sum * x / f64::from(k));
-    0.5 * x * x * nested
+    // x² (1/2! + x/3! + ...); at |x| <= 1/2 the first term left out is below 10^-17 of the sum.
+    x * x * INVERSE_FACTORIALS.iter().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
+
+/// 1/15!, ..., 1/2!.
+const INVERSE_FACTORIALS: [f64; 14] = [
+    1.0 / 1_307_674_368_000.0,
+    1.0 / 87_178_291_200.0,
+    1.0 / 6_227_020_800.0,
+    1.0 / 479_001_600.0,
+    1.0 / 39_916_800.0,
+    1.0 / 3_628_800.0,
+    1.0 / 362_880.0,
+    1.0 / 40_320.0,
+    1.0 / 5_040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    1.0 / 2.0,
+];
 
 /// `value >= 0` moved up by the relative error `relative`.
 pub(crate) fn widen_up(value: f64, relative: f64) -> f64 {

@@ -5,7 +5,7 @@
 //! cancels, and an error of L is covered by evaluating at a point that much further from 0.
 
 use crate::numerics::exp_minus_tangent;
-use libm::{exp, expm1, log1p};
+use libm::{exp, expm1, log, log1p};
 
 /// One outcome, or several of the same probabilities, under two laws p and q.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,15 @@ impl Pair {
             log_p: log_p + error,
             log_q: log_q + error,
         }
+    }
+
+    /// The same from p = e^log_p and q themselves.
+    pub(super) fn of(times: f64, (p, log_p): (f64, f64), q: f64, error: f64) -> Self {
+        let ratio = log(p / q);
+        let log_q = log_p - ratio;
+        let ratio = ratio + if ratio < 0.0 { -2.0 * error } else { 2.0 * error };
+        let up = 1.0 + 2.0 * error;
+        Self { times, p: p * up, q: q * up, ratio, log_p: log_p + error, log_q: log_q + error }
     }
 
     /// The same outcome with p and q exchanged.

@@ -43,19 +43,18 @@ impl ExactArgmax {
     }
 
     /// The cost of one argmax at `counts`, for each order. Remembered by the sorted counts, on which alone it depends.
-    pub(super) fn argmax(&mut self, counts: &VoteCounts) -> Vec<f64> {
+    pub(super) fn argmax(&mut self, counts: &VoteCounts) -> &Vec<f64> {
         let mut key = counts.as_slice().to_vec();
         key.sort_unstable_by(|a, b| b.cmp(a));
-        if let Some(known) = self.memo.get(&key) {
-            return known.clone();
+        if !self.memo.contains_key(&key) {
+            let cost = self.argmax_anew(counts);
+            self.memo.insert(key.clone(), cost);
         }
-        let cost = self.argmax_anew(counts);
-        self.memo.insert(key, cost.clone());
-        cost
+        &self.memo[&key]
     }
 
     /// [`ExactArgmax::argmax`] without the memory.
-    pub(super) fn argmax_anew(&mut self, counts: &VoteCounts) -> Vec<f64> {
+    fn argmax_anew(&mut self, counts: &VoteCounts) -> Vec<f64> {
         let groups = groups(counts);
         if !self.in_range(groups[0].count - groups[groups.len() - 1].count) {
             return self.alphas.iter().map(|alpha| self.ceiling(*alpha)).collect();
@@ -121,8 +120,7 @@ impl ExactArgmax {
 }
 
 /// The threshold test alone: for each order, max over the two neighbours and directions.
-pub(super) fn threshold_cost(counts: &VoteCounts, test: Test, alphas: &[f64]) -> Vec<f64> {
-    let largest = counts.as_slice().iter().copied().max().unwrap_or_default() as f64;
+pub(super) fn threshold_cost(largest: f64, test: Test, alphas: &[f64]) -> Vec<f64> {
     let pairs = [-1.0, 1.0].map(|change| threshold::outcomes(largest, change, test.threshold, test.sigma1));
     let independent = |alpha: f64| alpha / (2.0 * test.sigma1.get() * test.sigma1.get());
     let at = |alpha: f64| {

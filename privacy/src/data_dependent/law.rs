@@ -167,8 +167,11 @@ impl Laws {
                 *product *= power(*cdf, group.classes);
             }
         }
-        let here: Vec<f64> =
-            columns.iter().map(|column| log(dot(&everyone_below, &column.wins[nodes.clone()]))).collect();
+        let here: Vec<(f64, f64)> = columns
+            .iter()
+            .map(|column| dot(&everyone_below, &column.wins[nodes.clone()]))
+            .map(|wins| (wins, log(wins)))
+            .collect();
         let mut neighbourhood = Neighbourhood::default();
         let mut one_less = vec![0.0; everyone_below.len()];
         let mut moved = one_less.clone();
@@ -186,15 +189,14 @@ impl Laws {
                 for (k, column) in columns.iter().enumerate() {
                     let left = groups[k].classes - f64::from(k == source) - f64::from(k == target);
                     if left > 0.0 {
-                        let there = log(dot(&moved, &column.wins[nodes.clone()]));
-                        neighbourhood.pairs.push(Pair::new(left, here[k], there, error));
+                        let there = dot(&moved, &column.wins[nodes.clone()]);
+                        neighbourhood.pairs.push(Pair::of(left, here[k], there, error));
                     }
                 }
-                let loses =
-                    log(dot3(&everyone_below, &to.more[nodes.clone()], &from.less_wins[nodes.clone()]));
-                let gains = log(dot(&one_less, &to.more_wins[nodes.clone()]));
-                neighbourhood.pairs.push(Pair::new(1.0, here[source], loses, error));
-                neighbourhood.pairs.push(Pair::new(1.0, here[target], gains, error));
+                let loses = dot3(&everyone_below, &to.more[nodes.clone()], &from.less_wins[nodes.clone()]);
+                let gains = dot(&one_less, &to.more_wins[nodes.clone()]);
+                neighbourhood.pairs.push(Pair::of(1.0, here[source], loses, error));
+                neighbourhood.pairs.push(Pair::of(1.0, here[target], gains, error));
                 let outcomes = first..neighbourhood.pairs.len();
                 neighbourhood
                     .neighbours

@@ -161,7 +161,7 @@ impl Memo {
         noise: ArgmaxNoise,
         counts: &VoteCounts,
         orders: &[RdpOrder],
-    ) -> Vec<f64> {
+    ) -> &Vec<f64> {
         let log_q = match noise {
             ArgmaxNoise::Gaussian(sigma) => gnmax_log_q(counts, sigma),
             ArgmaxNoise::Laplace(scale) => lnmax_log_q(counts, scale),
@@ -170,6 +170,6 @@ impl Memo {
             ArgmaxNoise::Gaussian(sigma) => gaussian_rdp(log_q, sigma, orders),
             ArgmaxNoise::Laplace(scale) => laplace_rdp(log_q, scale, orders),
         };
-        self.by_log_q.entry(log_q.to_bits()).or_insert_with(cost).clone()
+        self.by_log_q.entry(log_q.to_bits()).or_insert_with(cost)
     }
 }

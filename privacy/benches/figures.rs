@@ -1,0 +1,211 @@
+//! The figures that this crate promises, in one run: `cargo bench -p conclave-privacy --bench figures`.
+//!
+//! One thread. Speeds are the best of a few repetitions; the references were measured elsewhere on two shared cores of an
+//! AMD EPYC with one thread (TensorFlow Privacy 03035d5d, dp-accounting 0.6.0, OpenDP 0.16, NumPy 2.4), so compare orders of magnitude.
+
+#![expect(clippy::print_stdout, reason = "a table for people")]
+
+use conclave_privacy::VoteCounts;
+use conclave_privacy::accountant::Conversion;
+use conclave_privacy::analysis::{AccountantName, Answered, Question, account, default_orders};
+use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
+use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::mechanism::{GnMax, Mechanism};
+use conclave_privacy::noise::{NoiseSource, ReleaseNoise};
+use conclave_privacy::pld::{FixedPlan, PlannedNoise};
+use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder, Rho, Scale};
+use conclave_privacy::secret::Analyst;
+use conclave_privacy::worst_case;
+use std::collections::HashSet;
+use std::hint::black_box;
+use std::time::Instant;
+
+fn main() {
+    println!("{:<58} {:>14} {:>22} {:>12}", "what", "here", "reference", "reach");
+    let line = |what: &str, here: String, reference: &str, reach: &str| {
+        println!("{what:<58} {here:>14} {reference:>22} {reach:>12}");
+    };
+    line("Confident-GNMax, Theorem 6, 69 orders, queries/s", per_second(theorem_6()), "TFP 1.9k", "1M");
+    line("exact two-sided, 22 orders, distinct votes/s", per_second(exact_distinct()), "NumPy 350", "10k");
+    line("exact two-sided, 22 orders, SVHN file, queries/s", per_second(exact_svhn()), "NumPy 350", "50k");
+    line("exact worst case, cold, default grid, sigma 40, s", format!("{:.2}", worst_case_cold()), "-", "10");
+    line(
+        "2,000-fold Laplace PLD, build and epsilon, ms",
+        format!("{:.1}", pld() * 1e3),
+        "dp-accounting 302",
+        "20",
+    );
+    line("noisy argmax of 10 counts, sigma 40, vectors/s", per_second(argmax()), "OpenDP 19.7k", "200k");
+    line("filter admissions in memory, /s", per_second(filter()), "dp-accounting 0.9k", "20M");
+    println!();
+    println!(
+        "{:<8}{:>10}{:>14}{:>12}{:>14}{:>16}{:>14}",
+        "votes", "delta", "rdp (classic)", "2018 dd", "exact", "exact, joint", "worst case"
+    );
+    for (name, settings) in PAPER {
+        epsilons(name, settings);
+    }
+}
+
+/// Rows, T, σ1, δ, and the answers stated as a cap.
+type Settings = (usize, f64, f64, f64, u64);
+const PAPER: [(&str, Settings); 3] = [
+    ("MNIST", (640, 200.0, 150.0, 1e-5, 283)),
+    ("SVHN", (8500, 300.0, 200.0, 1e-6, 2970)),
+    ("Adult", (1500, 300.0, 200.0, 1e-5, 539)),
+];
+
+fn epsilons(name: &str, (rows, threshold, sigma1, delta, stated): Settings) {
+    let votes = votes_of(name);
+    let of = |accountant, conversion, answered| {
+        let question = Question {
+            mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(40.0) },
+            delta: Delta::new(delta).expect("in range"),
+            orders: default_orders(),
+            conversion,
+            answered,
+            checkpoints: vec![rows],
+            curves: false,
+        };
+        let analyst = Analyst::who_may_see_the_votes();
+        let (accounts, _) =
+            account(accountant, &question, &votes, &analyst, || ()).expect("a pair with meaning");
+        accounts[0].loss.epsilon
+    };
+    println!(
+        "{name:<8}{delta:>10e}{:>14.2}{:>12.2}{:>14.3}{:>16.3}{:>14.3}",
+        of(AccountantName::Rdp, Conversion::Classic, Answered::Expected),
+        of(AccountantName::RdpDataDependent, Conversion::Classic, Answered::Expected),
+        of(AccountantName::Exact, Conversion::Tight, Answered::Expected),
+        of(AccountantName::Exact, Conversion::Tight, Answered::Joint),
+        of(AccountantName::ExactWorstCase, Conversion::Tight, Answered::Stated(stated)),
+    );
+}
+
+// ---- Speeds ----
+
+fn theorem_6() -> f64 {
+    let votes = votes_of("synthetic");
+    let orders: Vec<_> = (2..=70).map(|order| RdpOrder::new(f64::from(order)).expect("above 1")).collect();
+    let mechanism = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1: scale(150.0), sigma2: scale(40.0) };
+    rate(200 * votes.len(), || {
+        let mut data = DataDependent::new(mechanism, Method::Published, &orders);
+        let mut sum = vec![0.0; orders.len()];
+        for _ in 0..200 {
+            for counts in &votes {
+                data.add_expected(counts, &mut sum);
+            }
+        }
+        sum
+    })
+}
+
+fn exact_orders() -> Vec<RdpOrder> {
+    let low = [
+        1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 28.0,
+        32.0,
+    ];
+    low.into_iter().chain([40.0, 50.0, 64.0]).map(|order| RdpOrder::new(order).expect("above 1")).collect()
+}
+
+fn exact_distinct() -> f64 {
+    let mut seen = HashSet::new();
+    let mut sorted = |counts: &VoteCounts| {
+        let mut key = counts.as_slice().to_vec();
+        key.sort_unstable();
+        seen.insert(key)
+    };
+    let votes: Vec<_> = votes_of("SVHN").into_iter().take(8500).filter(|counts| sorted(counts)).collect();
+    exact(&votes)
+}
+
+fn exact_svhn() -> f64 {
+    exact(&votes_of("SVHN")[..8500])
+}
+
+fn exact(votes: &[VoteCounts]) -> f64 {
+    let orders = exact_orders();
+    rate(votes.len(), || {
+        let mut data = DataDependent::new(NoisyVote::GnMax { sigma: scale(40.0) }, Method::Exact, &orders);
+        let mut sum = vec![0.0; orders.len()];
+        for counts in votes {
+            data.add_expected(counts, &mut sum);
+        }
+        sum
+    })
+}
+
+fn worst_case_cold() -> f64 {
+    1.0 / rate(1, || worst_case::gnmax(scale(40.0), &default_orders()))
+}
+
+fn pld() -> f64 {
+    let delta = Delta::new(1e-5).expect("in range");
+    1.0 / rate(1, || {
+        let noise = PlannedNoise::Laplace { scale: scale(40.0), shift: 1.0, times: 2_000 };
+        FixedPlan::new(&[noise]).map(|plan| plan.epsilon(delta))
+    })
+}
+
+fn argmax() -> f64 {
+    const DRAWS: usize = 100_000;
+    let sigma = NoiseScale::from_votes(40.0, Lattice::DEFAULT).expect("in range");
+    let (mechanism, counts) = (
+        Mechanism::from(GnMax::new(sigma)),
+        VoteCounts::new(vec![180, 40, 20, 10, 0, 0, 0, 0, 0, 0]).expect("ten counts"),
+    );
+    let mut generator = ReleaseNoise.generator("figures", &[0; 32], 0).expect("a seed");
+    rate(DRAWS, || {
+        for _ in 0..DRAWS {
+            black_box(mechanism.release(&counts, &mut generator));
+        }
+    })
+}
+
+fn filter() -> f64 {
+    const CHARGES: usize = 10_000_000;
+    rate(CHARGES, || {
+        let mut filter = ZcdpFilter::new(Rho::MAX);
+        let (worst_case, charged) = (Rho::from_units(1000), Rho::from_units(1));
+        for _ in 0..CHARGES {
+            filter
+                .reserve(black_box(worst_case))
+                .and_then(|()| filter.settle(worst_case, charged))
+                .expect("it fits");
+        }
+        filter
+    })
+}
+
+/// `work` items per second, the best of three.
+fn rate<T>(work: usize, mut run: impl FnMut() -> T) -> f64 {
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let start = Instant::now();
+        black_box(run());
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    work as f64 / best
+}
+
+fn per_second(rate: f64) -> String {
+    match rate {
+        rate if rate >= 1e6 => format!("{:.1}M", rate / 1e6),
+        rate => format!("{:.1}k", rate / 1e3),
+    }
+}
+
+fn scale(value: f64) -> Scale {
+    Scale::new(value).expect("above 0")
+}
+
+fn votes_of(name: &str) -> Vec<VoteCounts> {
+    let csv = match name {
+        "MNIST" => include_str!("../tests/vectors/votes_mnist_250_teachers.csv"),
+        "SVHN" => include_str!("../tests/vectors/votes_svhn_250_teachers.csv"),
+        "Adult" => include_str!("../tests/vectors/votes_adult_250_teachers.csv"),
+        _ => include_str!("../tests/vectors/cumulative_votes.csv"),
+    };
+    let count = |cell: &str| cell.trim().parse().expect("a count");
+    csv.lines().map(|row| VoteCounts::new(row.split(',').map(count).collect()).expect("counts")).collect()
+}
