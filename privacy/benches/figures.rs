@@ -15,6 +15,7 @@ use conclave_privacy::noise::{NoiseSource, ReleaseNoise};
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder, Rho, Scale};
 use conclave_privacy::secret::Analyst;
+use conclave_privacy::smooth_sensitivity::GnMaxSensitivity;
 use conclave_privacy::worst_case;
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -29,6 +30,12 @@ fn main() {
     line("exact two-sided, 22 orders, distinct votes/s", per_second(exact_distinct()), "NumPy 350", "10k");
     line("exact two-sided, 22 orders, SVHN file, queries/s", per_second(exact_svhn()), "NumPy 350", "50k");
     line("exact worst case, cold, default grid, sigma 40, s", format!("{:.2}", worst_case_cold()), "-", "10");
+    line(
+        "local sensitivity sequence, 250 teachers, sequences/s",
+        per_second(local_sensitivity()),
+        "TFP 90",
+        "20k",
+    );
     line(
         "2,000-fold Laplace PLD, build and epsilon, ms",
         format!("{:.1}", pld() * 1e3),
@@ -137,6 +144,13 @@ fn exact(votes: &[VoteCounts]) -> f64 {
 
 fn worst_case_cold() -> f64 {
     1.0 / rate(1, || worst_case::gnmax(scale(40.0), &default_orders()))
+}
+
+fn local_sensitivity() -> f64 {
+    let votes = votes_of("synthetic");
+    let order = RdpOrder::new(14.0).expect("above 1");
+    let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, order).expect("the conditions hold");
+    rate(votes.len(), || votes.iter().map(|counts| sensitivity.local(counts, 250)).collect::<Vec<_>>())
 }
 
 fn pld() -> f64 {

@@ -4,8 +4,7 @@
 //! steer nothing that is released and may be published only after sanitisation. A
 //! researcher who holds the votes anyway opens it with an [`Analyst`](crate::secret::Analyst).
 //!
-//! Mechanisms are those of the papers, with continuous noise; noise on the default lattice of 2^-20 votes differs from
-//! it by less than 10^-9 in relative terms.
+//! Mechanisms are those of the papers, with continuous noise.
 
 mod divergence;
 mod exact;
@@ -17,6 +16,7 @@ mod threshold;
 pub(crate) use divergence::{psi, psi_slope};
 pub use exact::ExactArgmax;
 pub use law::ArgmaxNoise;
+pub(crate) use published::{Theorem6, gnmax_log_q, threshold_rdp};
 pub(crate) use quadrature::GAUSS_LEGENDRE;
 
 use crate::counts::VoteCounts;

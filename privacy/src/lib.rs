@@ -43,6 +43,11 @@
 //! | noise scales asked for in votes | – | up, to a lattice step: more noise | [`quantity::NoiseScale`] |
 //! | an account never exceeds its cap, and its answers, however adaptive, are ρ-zCDP for the cap ρ | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
 //! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12 | ρ down, ε up | [`accountant`] |
+//! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it | [`worst_case`] |
+//! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
+//! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
+//! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
+//! | a Theorem 6 cost may be published with noise | Papernot et al. 2018, Algorithm 3 and Theorem 23, where C5 and C6 hold: seen on a grid, not proven | as published | [`smooth_sensitivity`] |
 //! | calibrated noise fits its target, and one step less does not | the integer prices above | exact | [`calibrate`] |
 //!
 //! # What it does not cover
@@ -52,14 +57,17 @@
 //! - Disjointness across silos, which is declared in the unit and not verified here.
 //! - Durability: charging before drawing, and never drawing twice on one charge, is the duty of ledger and
 //!   aggregator.
-//! - Costs that depend on the votes. All prices here are the same for all counts and may be published.
+//! - Publishing costs that depend on the votes: they are [`secret`], and only somebody who may see the votes opens them. The
+//!   prices of [`event`], by which the filter admits, are the same for all counts.
+//! - The gap between continuous noise, for which [`worst_case`], [`data_dependent`] and [`pld`] account, and noise on the
+//!   lattice: enforcement uses neither.
 //! - ε spent is a view after the fact. The guarantee of an account is that of its cap.
 //!
 //! # Reading order
 //!
 //! [`quantity`], [`mod@unit`] and [`counts`] are the words; [`mechanism`] and [`noise`] draw; [`event`]
-//! prices; [`filter`] admits; [`accountant`] and [`calibrate`] translate to and from (ε, δ) for people. Every
-//! refusal is an [`Error`].
+//! prices; [`filter`] admits; [`accountant`] and [`calibrate`] translate to and from (ε, δ) for people. For votes that somebody
+//! holds, [`analysis`] asks every accountant; [`planning`] says what a target buys before anything is spent. Every refusal is an [`Error`].
 
 pub mod accountant;
 pub mod analysis;
@@ -76,6 +84,7 @@ pub mod planning;
 pub mod pld;
 pub mod quantity;
 pub mod secret;
+pub mod smooth_sensitivity;
 pub mod unit;
 pub mod worst_case;
 

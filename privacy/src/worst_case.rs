@@ -16,8 +16,8 @@
 //! The threshold test is the same on a line ([`mod@line`]): its statistic moves by at most one.
 //!
 //! What it does not cover: more than one moved vote (see [`crate::unit`]; m votes from one class to one other are
-//! σ/m, anything else keeps the published price), parties who see the noisy counts, and noise on a lattice, whose gap to the
-//! continuous law is below 10^-9 at the default lattice of 2^-20 votes.
+//! σ/m, anything else keeps the published price), parties who see the noisy counts, and noise on a lattice, whose
+//! gap to the continuous law is not proven yet: the filter charges published prices.
 
 mod line;
 mod outcome;

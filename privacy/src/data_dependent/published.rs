@@ -57,7 +57,7 @@ pub(crate) fn gaussian_rdp(log_q: f64, sigma: Scale, orders: &[RdpOrder]) -> Vec
 }
 
 /// What Theorem 6 needs to know about q and σ, whatever the order.
-struct Theorem6 {
+pub(crate) struct Theorem6 {
     q: f64,
     not_q: f64,
     log_a: f64,
@@ -68,7 +68,7 @@ struct Theorem6 {
 
 impl Theorem6 {
     /// `None` where the conditions of the theorem do not hold; `per_order` is 1/σ².
-    fn at(log_q: f64, per_order: f64) -> Option<Self> {
+    pub(crate) fn at(log_q: f64, per_order: f64) -> Option<Self> {
         // Proposition 10: μ₂ = σ sqrt(ln 1/q), μ₁ = μ₂ + 1, and ε_i = μ_i/σ².
         let mu2 = sqrt(-log_q / per_order);
         let mu1 = mu2 + 1.0;
@@ -91,7 +91,7 @@ impl Theorem6 {
     }
 
     /// ln[(1-q) A^(α-1) + q B^(α-1)]/(α-1); infinite if α >= μ₁.
-    fn rdp(&self, alpha: f64) -> f64 {
+    pub(crate) fn rdp(&self, alpha: f64) -> f64 {
         if self.q == 0.0 {
             return 0.0;
         }
@@ -118,7 +118,7 @@ pub(super) fn threshold_log_probabilities(largest: f64, threshold: f64, sigma1: 
 }
 
 /// Theorem 6 of 2018 for the threshold test, as its authors use it: q is the less likely outcome.
-pub(super) fn threshold_rdp(largest: f64, threshold: f64, sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
+pub(crate) fn threshold_rdp(largest: f64, threshold: f64, sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
     let (passes, fails) = threshold_log_probabilities(largest, threshold, sigma1);
     let as_argmax = Scale::new(SQRT_2 * sigma1.get()).unwrap_or(sigma1);
     gaussian_rdp(passes.min(fails), as_argmax, orders)

@@ -11,6 +11,7 @@ mod data_dependent;
 mod loss_distribution;
 mod noise_law;
 mod prices;
+mod sanitised;
 mod sensitivity;
 mod soundness;
 mod worst_case;

@@ -1,0 +1,302 @@
+//! How a cost that depends on the votes may be published: with noise scaled to its smooth sensitivity.
+//!
+//! Papernot et al. 2018, Appendices B and C. For fixed (σ, K, α), **chosen before any vote is seen**, the Theorem 6 cost is a
+//! function β(q) of the bound q on a wrong answer; one vote changes q at most to B_U(q) or B_L(q). [`GnMaxSensitivity`] gives
+//! the largest change of β within d further moved votes, for each d; sums of these over queries, discounted by e^(-βd), are
+//! the smooth sensitivity SS (Nissim, Raskhodnikova and Smith 2007), and publishing R + SS·N(0, σ_ss²) itself costs
+//! [`release_cost`] (Theorem 23).
+//!
+//! The local sensitivities are proven under two conditions on β: it does not fall on \[0, q0\] (C5), and neither does
+//! β(B_U(q)) - β(q) on \[0, B_L(q0)\] (C6). [`GnMaxSensitivity::new`] checks both on a fine grid and refuses
+//! parameters that fail (σ = 20, K = 10, α = 25 does). A grid is evidence, not a proof between its points.
+//!
+//! Only the Theorem 6 cost can be sanitised like this; the exact cost has no such analysis and stays
+//! [secret](crate::secret).
+
+use crate::Error;
+use crate::counts::VoteCounts;
+use crate::data_dependent::{Theorem6, gnmax_log_q, threshold_rdp};
+use crate::numerics::{log_normal_cdf, log_normal_density};
+use crate::quantity::{RdpOrder, Scale, in_range};
+use crate::secret::Secret;
+use libm::{exp, log, log1p, sqrt};
+use std::f64::consts::{SQRT_2, TAU};
+
+/// How far the Theorem 6 cost of one GNMax answer can move, for fixed noise, classes and order.
+#[derive(Debug, Clone)]
+pub struct GnMaxSensitivity {
+    sigma: Scale,
+    alpha: f64,
+    others: f64,
+    log_q0: f64,
+    log_q1: f64,
+    plateau: f64,
+}
+
+impl GnMaxSensitivity {
+    /// For noise σ, `classes` classes and one order. Refuses fewer than two classes, and parameters for which conditions C5
+    /// or C6 are seen to fail.
+    pub fn new(sigma: Scale, classes: usize, order: RdpOrder) -> Result<Self, Error> {
+        if classes < VoteCounts::CLASSES_MIN {
+            return Err(Error::Classes { value: classes, max: VoteCounts::CLASSES_MAX });
+        }
+        let mut this = Self {
+            sigma,
+            alpha: order.get(),
+            others: (classes - 1) as f64,
+            log_q0: f64::NEG_INFINITY,
+            log_q1: f64::NEG_INFINITY,
+            plateau: 0.0,
+        };
+        this.log_q0 = this.crossing();
+        this.log_q1 = this.one_vote(this.log_q0, -1.0);
+        this.plateau = this.at(this.log_q1);
+        this.check_conditions()?;
+        Ok(this)
+    }
+
+    /// ln q0: from here on the cost is α/σ².
+    pub const fn log_q0(&self) -> f64 {
+        self.log_q0
+    }
+
+    /// ln q1 = ln B_L(q0): between q1 and q0 the sensitivity is at its largest.
+    pub const fn log_q1(&self) -> f64 {
+        self.log_q1
+    }
+
+    /// For each distance d = 0, 1, ... below `teachers`: the most that one more vote can change the cost, anywhere within d
+    /// moved votes.
+    ///
+    /// Algorithm 3 of the 2018 paper: walk to where the sensitivity is largest, one vote at a time; it stays there.
+    pub fn local(&self, counts: &VoteCounts, teachers: usize) -> Secret<Vec<f64>> {
+        let mut sorted = counts.as_slice().to_vec();
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        let mut walk = Walk::new(sorted, self.sigma);
+        let mut sensitivities = vec![self.plateau; teachers];
+        let mut log_q = gnmax_log_q(counts, self.sigma);
+        let left = log_q > self.log_q0;
+        for sensitivity in &mut sensitivities {
+            let arrived = if left { log_q <= self.log_q0 } else { log_q >= self.log_q1 };
+            if arrived {
+                break;
+            }
+            *sensitivity = self.at(log_q);
+            walk.step(left);
+            log_q = walk.log_q();
+        }
+        Secret::new(sensitivities)
+    }
+
+    /// The largest change of the cost by one vote at q.
+    fn at(&self, log_q: f64) -> f64 {
+        let log_q = if log_q > self.log_q1 && log_q <= self.log_q0 { self.log_q1 } else { log_q };
+        let here = self.cost(log_q);
+        let z = self.z(log_q);
+        let up = self.cost(self.shifted(z, 1.0)) - here;
+        let down = here - self.cost(self.shifted(z, -1.0));
+        up.max(down).max(0.0)
+    }
+
+    /// β(q): Theorem 6 below q0, α/σ² from there on.
+    fn cost(&self, log_q: f64) -> f64 {
+        let per_order = 1.0 / (self.sigma.get() * self.sigma.get());
+        let independent = self.alpha * per_order;
+        if log_q >= self.log_q0 {
+            return independent;
+        }
+        Theorem6::at(log_q, per_order).map_or(independent, |bound| bound.rdp(self.alpha).min(independent))
+    }
+
+    /// ln B_U(q) for `direction` 1, ln B_L(q) for -1: q = (K-1) Φ(z) becomes (K-1) Φ(z ± √2/σ).
+    fn one_vote(&self, log_q: f64, direction: f64) -> f64 {
+        self.shifted(self.z(log_q), direction)
+    }
+
+    fn z(&self, log_q: f64) -> f64 {
+        normal_quantile(log_q - log(self.others))
+    }
+
+    fn shifted(&self, z: f64, direction: f64) -> f64 {
+        (log_normal_cdf(z + direction * SQRT_2 / self.sigma.get()) + log(self.others)).min(0.0)
+    }
+
+    /// The largest ln q at which Theorem 6 holds and is below α/σ²; never above -(1 + 1/σ)², where it begins to hold.
+    fn crossing(&self) -> f64 {
+        let per_order = 1.0 / (self.sigma.get() * self.sigma.get());
+        let independent = self.alpha * per_order;
+        let below = |log_q: f64| {
+            Theorem6::at(log_q, per_order).is_some_and(|bound| bound.rdp(self.alpha) < independent)
+        };
+        let edge = 1.0 + 1.0 / self.sigma.get();
+        let mut high = -edge * edge;
+        if below(high) {
+            return high;
+        }
+        let mut low = high * 2.0;
+        while !below(low) && low > LOG_Q_MIN {
+            low *= 2.0;
+        }
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(low, high);
+            if below(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    /// C5 and C6 on a grid of ln q.
+    fn check_conditions(&self) -> Result<(), Error> {
+        let grid = |from: f64| {
+            (0..=GRID).map(move |step| from * (1.0 + 20.0 * f64::from(GRID - step) / f64::from(GRID)))
+        };
+        let c5 = falls(grid(self.log_q0).map(|log_q| self.cost(log_q)));
+        let c6 =
+            falls(grid(self.log_q1).map(|log_q| self.cost(self.one_vote(log_q, 1.0)) - self.cost(log_q)));
+        if c5 || c6 {
+            let fix = "choose a smaller order or more noise: the smooth sensitivity is not proven here";
+            return Err(Error::OutOfRange { field: "order", value: self.alpha, fix });
+        }
+        Ok(())
+    }
+}
+
+/// Votes on their way to where the sensitivity is largest.
+struct Walk {
+    sorted: Vec<u64>,
+    sigma: Scale,
+    /// Φ(-gap/(√2 σ)) by gap, as far as it was needed.
+    overtaken: Vec<f64>,
+}
+
+impl Walk {
+    fn new(sorted: Vec<u64>, sigma: Scale) -> Self {
+        Self { sorted, sigma, overtaken: Vec::new() }
+    }
+
+    /// One vote from the runner-up to the top (`left`, to a smaller q), or from the top to the runner-up.
+    fn step(&mut self, left: bool) {
+        if left {
+            if self.sorted[1] > 0 {
+                self.sorted[0] += 1;
+                self.sorted[1] -= 1;
+            }
+        } else if self.sorted[0] > 0 {
+            self.sorted[0] -= 1;
+            self.sorted[1] += 1;
+        }
+        self.sorted.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    fn log_q(&mut self) -> f64 {
+        let per_gap = 1.0 / (SQRT_2 * self.sigma.get());
+        let top = self.sorted[0];
+        let mut sum = 0.0;
+        for count in &self.sorted[1..] {
+            let gap = usize::try_from(top - count).unwrap_or(usize::MAX);
+            if gap >= TABLE_MAX {
+                sum += exp(log_normal_cdf(-(gap as f64) * per_gap));
+                continue;
+            }
+            while self.overtaken.len() <= gap {
+                self.overtaken.push(exp(log_normal_cdf(-(self.overtaken.len() as f64) * per_gap)));
+            }
+            sum += self.overtaken[gap];
+        }
+        if sum > f64::MIN_POSITIVE {
+            return log(sum).min(log1p(-1.0 / self.sorted.len() as f64));
+        }
+        VoteCounts::new(self.sorted.clone()).map_or(0.0, |counts| gnmax_log_q(&counts, self.sigma))
+    }
+}
+
+/// The same for the Theorem 6 cost of a threshold test: for each d, the larger step of the cost at the largest count ± d.
+pub fn threshold_local(
+    counts: &VoteCounts,
+    teachers: usize,
+    threshold: f64,
+    sigma1: Scale,
+    order: RdpOrder,
+) -> Secret<Vec<f64>> {
+    let table: Vec<f64> = (0..=teachers)
+        .flat_map(|largest| threshold_rdp(largest as f64, threshold, sigma1, &[order]))
+        .collect();
+    let step = |at: usize| {
+        let up = table.get(at + 1).map_or(0.0, |above| (above - table[at]).abs());
+        let down = if at > 0 { (table[at] - table[at - 1]).abs() } else { 0.0 };
+        up.max(down)
+    };
+    let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
+    let largest = usize::try_from(largest).unwrap_or(usize::MAX).min(teachers);
+    // Votes at distance exactly d have a largest count of largest ± d, as long as there are such votes.
+    // The last vote vector on either side adds no step that its neighbour did not have.
+    let reach = (teachers - largest).max(largest);
+    let at = |d: usize| {
+        if d >= reach {
+            return 0.0;
+        }
+        let above = if largest + d <= teachers { step(largest + d) } else { 0.0 };
+        let below = if largest > d { step(largest - d) } else { 0.0 };
+        above.max(below)
+    };
+    Secret::new((0..teachers).map(at).collect())
+}
+
+/// SS_β = max over d of e^(-βd) LS(d), for local sensitivities summed over all queries (one teacher can move in all).
+pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Secret<f64> {
+    let discounted = |(d, sensitivity): (usize, &f64)| exp(-beta * d as f64) * sensitivity;
+    Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max))
+}
+
+/// The cost at order α of publishing R + SS_β·N(0, σ_ss²): α e^(2β)/σ_ss² + (-ln(1-2αβ)/2 + αβ)/(α-1), Theorem 23.
+///
+/// Refuses β outside 0 < β < 1/(2α).
+pub fn release_cost(order: RdpOrder, beta: f64, sigma_ss: Scale) -> Result<f64, Error> {
+    let alpha = order.get();
+    let fix = "give a number above 0 and below 1/(2 order)";
+    let beta = in_range("beta", beta, |beta| beta > 0.0 && 2.0 * alpha * beta < 1.0, fix)?;
+    let noise = alpha * exp(2.0 * beta) / (sigma_ss.get() * sigma_ss.get());
+    let smoothing = (-0.5 * log1p(-2.0 * alpha * beta) + alpha * beta) / (alpha - 1.0);
+    Ok((noise + smoothing) * (1.0 + 1e-14))
+}
+
+/// Whether any value is below the one before it, by more than rounding.
+fn falls(values: impl Iterator<Item = f64>) -> bool {
+    let mut before = 0.0_f64;
+    let mut values = values;
+    values.any(|value| {
+        let falls = value < before * (1.0 - 1e-9) - 1e-15;
+        before = value;
+        falls
+    })
+}
+
+/// Φ⁻¹(e^log_p), by Newton's method on ln Φ, which is concave: it converges from the left of the root.
+fn normal_quantile(log_p: f64) -> f64 {
+    if log_p >= 0.0 {
+        return f64::INFINITY;
+    }
+    // The asymptotic root where p is small; -1 is left of the others.
+    let twice = -2.0 * log_p;
+    let mut z = if log_p < -2.0 { -sqrt(twice - log(TAU * (twice - 1.0).max(1.0))) } else { -1.0 };
+    for _ in 0..NEWTON_STEPS {
+        let value = log_normal_cdf(z);
+        let slope = exp(log_normal_density(z) - value);
+        let step = (log_p - value) / slope;
+        z += step;
+        // Convergence is quadratic: the next step would be below the last digit.
+        if step.abs() <= 1e-8 * z.abs().max(1.0) {
+            break;
+        }
+    }
+    z
+}
+
+/// Newton doubles its digits each time.
+const NEWTON_STEPS: usize = 60;
+/// ln q below which no crossing is looked for.
+const LOG_Q_MIN: f64 = -1e12;
+const HALVINGS: usize = 80;
+/// Points of the grid on which the conditions are checked.
+const GRID: u32 = 2_000;
+/// Gaps up to which Φ is tabulated.
+const TABLE_MAX: usize = 1 << 20;
