@@ -10,10 +10,10 @@
 //!    Two classes are the limit u, v → ∞ at fixed u - v.
 //! 2. With δ = 1/σ the neighbour is at (u - δ, v + δ). The two directions of the divergence are exchanged by renaming i
 //!    and j, so one direction over the whole plane covers both.
-//! 3. The supremum over the plane is certified by branch and bound ([`mod@plane`]): every region is either cut into smaller ones
+//! 3. The supremum over the plane is certified by branch and bound (`worst_case/plane.rs`): every region is either cut into smaller ones
 //!    or proven to hold nothing above the best value found, with a tolerance of 2·10^-5. What is returned is that upper end.
 //!
-//! The threshold test is the same on a line ([`mod@line`]): its statistic moves by at most one.
+//! The threshold test is the same on a line (`worst_case/line.rs`): its statistic moves by at most one.
 //!
 //! What it does not cover: more than one moved vote (see [`crate::unit`]; m votes from one class to one other are
 //! σ/m, anything else keeps the published price), parties who see the noisy counts, and noise on a lattice, whose
