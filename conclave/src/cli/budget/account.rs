@@ -142,7 +142,7 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
 
 fn words(told: &Told, args: &AccountArgs) -> String {
     let mut text = format!(
-        "{} queries by {}, δ = {:e}; one teacher's vote may change on every query\n\n{:<20}{:>9}{:>11}{:>9}{:>9}  may be published\n",
+        "{} queries by {}, δ = {:e}; one teacher's vote may change on every query\n\n{:<20}{:>9}{:>11}{:>14}{:>11}  may be published\n",
         told.queries, told.mechanism, told.delta, "accountant", "queries", "answered", "epsilon", "order"
     );
     for row in &told.results {
@@ -156,7 +156,7 @@ fn words(told: &Told, args: &AccountArgs) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<20}{:>9}{:>11.1}{epsilon:>9}{order:>9}  {may}",
+            "{:<20}{:>9}{:>11.1}{epsilon:>14}{order:>11}  {may}",
             row.accountant, row.queries, row.answered
         );
     }
