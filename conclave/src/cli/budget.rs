@@ -2,6 +2,7 @@
 
 mod account;
 mod plan;
+mod report;
 mod votes;
 
 use clap::Subcommand;

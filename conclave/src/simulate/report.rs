@@ -17,6 +17,8 @@ pub use data::{
     Seconds, Setting, Shortfall, SiloAccount, Student,
 };
 
+pub(crate) use markup::escape;
+pub(crate) use plot::{Axes, Line, Point, line_chart};
 pub use words::up as figure_up;
 
 /// The whole page.
@@ -32,13 +34,18 @@ pub fn to_html(data: &ReportData) -> String {
         evidence::student(data),
         outline::settings(data),
     ];
+    page(&data.title, &sections.join("\n"))
+}
+
+/// A page that needs nothing else, around `body`.
+pub(crate) fn page(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <title>{} · Conclave</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}\n</main>\n</body>\n</html>\n",
-        markup::escape(&data.title),
-        sections.join("\n"),
+        escape(title),
+        body,
     )
 }
 

@@ -23,9 +23,9 @@ fn account(more: &[&str]) -> Value {
 }
 
 fn epsilon_of(told: &Value, accountant: &str) -> f64 {
-    let results = told["results"].as_array().unwrap();
-    let found = results.iter().find(|row| row["accountant"] == accountant).unwrap();
-    found["epsilon"].as_f64().unwrap()
+    let results = told["results"].as_array().expect("a list of results");
+    let found = results.iter().find(|row| row["accountant"] == accountant).expect("the accountant was asked");
+    found["epsilon"].as_f64().expect("a finite epsilon")
 }
 
 #[test]
@@ -55,6 +55,25 @@ fn a_stated_number_of_answers_keeps_the_flag_and_an_expected_one_does_not() {
     assert_eq!(expected["results"][0]["publishable"], false);
     assert_eq!(expected["results"][0]["cost_publishable"], true);
     assert_eq!(expected["results"][0]["queries"], 9000);
+}
+
+#[test]
+fn the_report_stands_alone_warns_and_is_never_overwritten() {
+    let scratch = Scratch::new();
+    let report = scratch.path("report.html");
+    let settings = ["--accountant", "exact", "--accountant", "zcdp", "--at", "60", "--report", &report];
+    let told = account(&settings);
+    assert_eq!(told["results"].as_array().unwrap().len(), 2, "the points of the plots are no results");
+    let html = std::fs::read_to_string(&report).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("do not publish this page"));
+    assert_eq!(html.matches("<svg").count(), 3, "two accountants, and the landscape of one");
+    assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="));
+    let votes = mnist_votes();
+    let fixed =
+        ["budget", "account", "--votes", &votes, "--mechanism", "gnmax", "--sigma", "40", "--delta", "1e-5"];
+    let again = conclave(&[&fixed[..], &["--accountant", "zcdp", "--report", &report]].concat());
+    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&report).unwrap(), html);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::super::values::{delta, number, unknown};
 use super::super::{Console, Exit, Fault, Progress};
-use super::{NoiseFlags, votes};
+use super::{NoiseFlags, report, votes};
 use crate::simulate::report::figure_up;
 
 /// What vote counts cost that you hold: epsilon under each accountant, and which of them may be published
@@ -46,6 +46,9 @@ pub(super) struct AccountArgs {
     /// From Renyi costs to epsilon: classic (Mironov 2017) or tight (Balle et al. 2020)
     #[arg(long, value_name = "CONVERSION", value_enum, default_value = "tight", hide_possible_values = true)]
     conversion: ConversionName,
+    /// A new HTML file with plots: epsilon against queries, and the cost of one query against its vote gap
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Add the cost of every single query at each order (json)
     #[arg(long)]
     curve: bool,
@@ -114,14 +117,24 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
         checkpoints,
         curves: args.curve,
     };
+    let shown = question.checkpoints.clone();
+    let mut question = question;
+    if args.report.is_some() {
+        question
+            .checkpoints
+            .extend(report::checkpoints(votes.len().min(shown.last().copied().unwrap_or_default())));
+        question.checkpoints.sort_unstable();
+        question.checkpoints.dedup();
+    }
     let progress = Progress::on(console);
     // The person at this terminal gave the votes.
     let analyst = Analyst::who_may_see_the_votes();
-    let (mut results, mut curves) = (Vec::new(), Vec::new());
+    let (mut results, mut curves, mut series) = (Vec::new(), Vec::new(), Vec::new());
     for name in accountants {
         let step = progress.counted(&format!("Accounting by {}", name.as_str()), votes.len() as u64);
         let (accounts, more) = account(name, &question, &votes, &analyst, || step.advance(1))?;
-        results.extend(accounts.iter().map(Row::from));
+        results.extend(accounts.iter().filter(|one| shown.contains(&one.queries)).map(Row::from));
+        series.push(accounts);
         curves.extend(more.into_iter().map(Curve::from));
     }
     let told = Told {
@@ -136,6 +149,9 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
         orders: args.curve.then(|| question.orders.iter().map(|order| order.get()).collect()),
         curves: args.curve.then_some(curves),
     };
+    if let Some(path) = &args.report {
+        report::write(path, &words(&told, args), &series, &question, &votes)?;
+    }
     console.result(|| words(&told, args), &told)?;
     Ok(Exit::Done)
 }

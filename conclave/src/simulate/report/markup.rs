@@ -1,7 +1,7 @@
 //! Texts and figures as they stand in the page.
 
 /// A text that cannot close a tag, an attribute or a comment.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

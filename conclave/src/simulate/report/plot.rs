@@ -8,32 +8,32 @@ use std::fmt::Write as _;
 use super::markup::escape;
 
 /// What both axes say.
-pub(super) struct Axes<'a> {
+pub(crate) struct Axes<'a> {
     /// What the chart shows, in one sentence.
-    pub(super) label: &'a str,
+    pub(crate) label: &'a str,
     /// Under the horizontal axis.
-    pub(super) x: &'a str,
+    pub(crate) x: &'a str,
     /// Above the vertical axis.
-    pub(super) y: &'a str,
+    pub(crate) y: &'a str,
 }
 
 /// A point of a line, with what to say about it.
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) title: String,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) title: String,
 }
 
 /// A horizontal line across a chart.
-pub(super) struct Rule {
+pub(crate) struct Rule {
     /// `limit` or `reference`.
-    pub(super) class: &'static str,
-    pub(super) y: f64,
-    pub(super) words: String,
+    pub(crate) class: &'static str,
+    pub(crate) y: f64,
+    pub(crate) words: String,
 }
 
 /// A line through `points`, in ascending x, as steps or straight, with rules across. Both axes start at `origin`.
-pub(super) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shape: &Line) -> String {
+pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shape: &Line) -> String {
     let x_max = points.iter().map(|p| p.x).fold(f64::MIN_POSITIVE, f64::max);
     let y_max = points.iter().map(|p| p.y).chain(rules.iter().map(|r| r.y)).fold(f64::MIN_POSITIVE, f64::max);
     let x = Scale::new(0.0, x_max, LEFT, WIDTH - RIGHT);
@@ -89,13 +89,13 @@ pub(super) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
 
 /// How a line is drawn.
 #[derive(Default)]
-pub(super) struct Line {
-    pub(super) stepped: bool,
-    pub(super) filled: bool,
+pub(crate) struct Line {
+    pub(crate) stepped: bool,
+    pub(crate) filled: bool,
     /// Vertical values are shares, shown in per cent.
-    pub(super) percent: bool,
-    pub(super) y_min: f64,
-    pub(super) y_max: Option<f64>,
+    pub(crate) percent: bool,
+    pub(crate) y_min: f64,
+    pub(crate) y_max: Option<f64>,
 }
 
 /// How many of `shares` (each in 0..=1) fall into each of twenty bins.
