@@ -204,3 +204,44 @@ fn curvature(alpha: f64, reach: f64) -> f64 {
 const GAUSSIAN_RANGE: f64 = 1e5;
 const LAPLACE_RANGE: f64 = 600.0;
 const LAPLACE_SCALE_MIN: f64 = 1e-2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_dependent::published::{gaussian_rdp, gnmax_log_q};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_published_bound_is_above_the_exact_cost_in_the_direction_that_it_covers(
+            votes in prop::collection::vec(0_u64..60, 2..7), sigma in 1.0_f64..30.0,
+        ) {
+            let orders = [1.5, 4.0, 16.0].map(|order| RdpOrder::new(order).unwrap());
+            let (sigma, counts) = (Scale::new(sigma).unwrap(), VoteCounts::new(votes).unwrap());
+            let published = gaussian_rdp(gnmax_log_q(&counts, sigma), sigma, &orders);
+            let neighbourhood = Laws::new(ArgmaxNoise::Gaussian(sigma)).neighbourhood(&groups(&counts));
+            for (order, published) in orders.iter().zip(published) {
+                for neighbour in &neighbourhood.neighbours {
+                    let pairs = pairs_of(&neighbourhood, neighbour).iter().copied();
+                    let exact = divergence::divergence(divergence::excess(pairs, order.get()), order.get());
+                    prop_assert!(exact <= published * (1.0 + 1e-7) + 1e-13, "{exact:e} above {published:e}");
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_left_out_of_the_search_is_never_the_largest(
+            votes in prop::collection::vec(0_u64..60, 2..7), sigma in 1.0_f64..30.0,
+        ) {
+            let counts = VoteCounts::new(votes).unwrap();
+            let noise = ArgmaxNoise::Gaussian(Scale::new(sigma).unwrap());
+            let neighbourhood = Laws::new(noise).neighbourhood(&groups(&counts));
+            let directed = Directed::all(&neighbourhood);
+            let alphas = [1.1, 3.0, 12.0, 64.0];
+            for (alpha, found) in alphas.iter().zip(largest_excess(&directed, &alphas)) {
+                let all = directed.iter().map(|one| one.excess(*alpha)).fold(0.0, f64::max);
+                prop_assert!((found - all).abs() <= 0.0, "{found:e}, not {all:e}");
+            }
+        }
+    }
+}

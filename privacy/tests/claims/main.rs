@@ -8,6 +8,7 @@ mod argmax_law;
 mod calibration;
 mod chi_square;
 mod data_dependent;
+mod defects;
 mod loss_distribution;
 mod noise_law;
 mod prices;
