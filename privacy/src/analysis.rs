@@ -201,6 +201,39 @@ pub fn account(
     Ok((accounts, curves))
 }
 
+/// The account of `queries` queries before any vote is cast, by an accountant whose prices do not depend on votes.
+///
+/// Refuses the others, and for Confident-GNMax a number of answers that is not stated.
+pub fn account_in_advance(
+    accountant: AccountantName,
+    question: &Question,
+    queries: u32,
+) -> Result<Account, Error> {
+    accountant.check(&question.mechanism, question.answered)?;
+    let mut sum = Sum::new(accountant, question);
+    let by_votes = sum.confident() && matches!(question.answered, Answered::Expected | Answered::Joint);
+    if by_votes || !accountant.cost_publishable() {
+        let (event, fix) =
+            ("votes that are not cast yet", "use zcdp, rdp, pld or exact-worst-case, and state the answers");
+        return Err(Error::UnsupportedEvent { accountant: accountant.as_str(), event, fix });
+    }
+    let (threshold, argmax) = match accountant {
+        AccountantName::ExactWorstCase => worst_cases(&question.mechanism, &question.orders),
+        _ => published(&question.mechanism, &question.orders),
+    };
+    sum.queries = queries as usize;
+    sum.answered = match question.answered {
+        Answered::Stated(most) if sum.confident() => f64::from(queries).min(most as f64),
+        _ => f64::from(queries),
+    };
+    if let Some(threshold) = threshold {
+        add_to(&mut sum.rdp, &threshold, f64::from(queries));
+    }
+    let answered = sum.answered;
+    add_to(&mut sum.rdp, &argmax, answered);
+    sum.account()
+}
+
 impl AccountantName {
     const fn has_curve(self) -> bool {
         !matches!(self, Self::Pure | Self::Pld)

@@ -6,7 +6,7 @@
 
 use crate::Error;
 use crate::accountant::{Conversion, epsilon_to_rho};
-use crate::analysis::{AccountantName, Answered, Question, account, default_orders};
+use crate::analysis::{AccountantName, Answered, Question, account_in_advance, default_orders};
 use crate::counts::VoteCounts;
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
 use crate::quantity::{Delta, Epsilon, Scale};
@@ -109,8 +109,9 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
     let sigma = match target.aim {
         Aim::Noise(sigma) => sigma,
         Aim::Budget(epsilon) => {
-            let budget = epsilon_to_rho(epsilon, target.delta).to_f64_up();
-            least(|sigma| expected_rho(&with(sigma), queries, model) <= budget)?
+            let cap = epsilon_to_rho(epsilon, target.delta);
+            let fits = |sigma| expected_rho(&with(sigma), queries, model) <= cap.to_f64_up();
+            least(fits)?.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?
         }
     };
     let mechanism = with(sigma);
@@ -152,19 +153,18 @@ fn expected_rho(mechanism: &NoisyVote, queries: f64, model: &[VoteCounts]) -> f6
     }
 }
 
-/// The least scale, to three digits, that `fits`.
-fn least(fits: impl Fn(Scale) -> bool) -> Result<Scale, Error> {
+/// The least scale that `fits`, rounded up to four digits; none if 2^40 votes of noise are too little.
+fn least(fits: impl Fn(Scale) -> bool) -> Result<Option<Scale>, Error> {
     let at = |exponent: f64| Scale::new(libm::exp2(exponent));
     let (mut low, mut high) = (-10.0, 40.0);
     if !fits(at(high)?) {
-        let fix = "ask fewer queries or raise epsilon";
-        return Err(Error::OutOfRange { field: "epsilon", value: 0.0, fix });
+        return Ok(None);
     }
     for _ in 0..40 {
         let middle = f64::midpoint(low, high);
         if fits(at(middle)?) { high = middle } else { low = middle }
     }
-    readable(at(high)?)
+    readable(at(high)?).map(Some)
 }
 
 /// Rounded up in the fourth digit: more noise, and fit to be typed.
@@ -186,25 +186,18 @@ fn epsilons(
     let sigma = mechanism.argmax().scale();
     // Larger orders than this are the best only for an ε near 0, and take the longest to certify.
     let orders = default_orders().into_iter().filter(|order| order.get() <= (2.5 * sigma).max(2.0)).collect();
-    let queries = target.queries as usize;
     let question = Question {
         mechanism,
         delta: target.delta,
         orders,
         conversion: Conversion::Tight,
         answered,
-        checkpoints: vec![queries],
+        checkpoints: Vec::new(),
         curves: false,
     };
-    // Data-independent accountants look at no votes, only at how many there are.
-    let any = vec![VoteCounts::new(vec![1, 0])?; queries];
-    let accountants = [AccountantName::Zcdp, AccountantName::Pld, AccountantName::ExactWorstCase];
-    accountants
+    [AccountantName::Zcdp, AccountantName::Pld, AccountantName::ExactWorstCase]
         .into_iter()
-        .map(|name| {
-            let (accounts, _) = account(name, &question, &any, &Analyst::who_may_see_the_votes(), || ())?;
-            Ok((name, accounts.first().map_or(0.0, |account| account.loss.epsilon)))
-        })
+        .map(|name| Ok((name, account_in_advance(name, &question, target.queries)?.loss.epsilon)))
         .collect()
 }
 

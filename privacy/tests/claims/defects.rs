@@ -3,7 +3,9 @@
 use crate::data_dependent::{ANALYST, orders, scale, votes_of};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
-use conclave_privacy::analysis::{AccountantName, Answered, Question, account, default_orders};
+use conclave_privacy::analysis::{
+    AccountantName, Answered, Question, account, account_in_advance, default_orders,
+};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{Delta, RdpCurve};
@@ -67,6 +69,32 @@ fn epsilon_is_never_negative_and_large_ones_are_found() {
     let laplace = PlannedNoise::Laplace { scale: scale(0.5), shift: 1.0, times: 200 };
     let epsilon = FixedPlan::new(&[laplace]).unwrap().epsilon(Delta::new(1e-18).unwrap());
     assert!(epsilon > 100.0 && (epsilon <= 400.1 || epsilon.is_infinite()), "{epsilon}");
+}
+
+/// What is said before the votes is what is said after them, if it does not depend on them.
+#[test]
+fn an_account_in_advance_is_the_account_afterwards() {
+    let votes = &votes_of("adult")[..40];
+    let mut question = Question {
+        mechanism: confident(200.0, 150.0, 40.0),
+        delta: Delta::new(1e-5).unwrap(),
+        orders: orders(&[4.0, 8.0, 16.0]),
+        conversion: Conversion::Tight,
+        answered: Answered::Stated(7),
+        checkpoints: vec![40],
+        curves: false,
+    };
+    for accountant in
+        [AccountantName::Zcdp, AccountantName::Rdp, AccountantName::Pld, AccountantName::ExactWorstCase]
+    {
+        let (after, _) = account(accountant, &question, votes, &ANALYST, || ()).unwrap();
+        let before = account_in_advance(accountant, &question, 40).unwrap();
+        assert!((before.loss.epsilon / after[0].loss.epsilon - 1.0).abs() < 1e-12, "{accountant:?}");
+        assert!((before.publishable, before.answered > 6.5) == (true, true));
+    }
+    assert!(account_in_advance(AccountantName::Exact, &question, 40).is_err());
+    question.answered = Answered::Expected;
+    assert!(account_in_advance(AccountantName::Zcdp, &question, 40).is_err());
 }
 
 /// A cost weighed by the votes is no figure to publish, whatever its prices are.

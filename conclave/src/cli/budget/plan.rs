@@ -120,7 +120,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
 
 fn words(told: &Told) -> String {
     let mut text = format!(
-        "{} queries to {} teachers; unit {}, adjacency {}, δ = {:e}; vote model: {}\n\n{:<16}{:>9}{:>9}{:>9}{:>10}{:>8}{:>9}{:>9}{:>12}\n",
+        "{} queries to {} teachers; unit {}, adjacency {}, δ = {:e}; vote model: {}\n\n{:<16}{:>10} {:>10} {:>9} {:>10}{:>8}{:>9}{:>9}{:>12}\n",
         told.queries,
         told.teachers,
         told.unit,
@@ -143,7 +143,7 @@ fn words(told: &Told) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<16}{:>9}{:>9}{:>9}{:>10.0}{:>7.1}%{:>9}{:>9}{:>12}",
+            "{:<16}{:>10} {:>10} {:>9} {:>10.0}{:>7.1}%{:>9}{:>9}{:>12}",
             row.mechanism,
             row.sigma,
             or_dash(row.sigma1),
