@@ -2,6 +2,7 @@
 //!
 //! One thread. Speeds are the best of a few repetitions; the references were measured elsewhere on two shared cores of an
 //! AMD EPYC with one thread (TensorFlow Privacy 03035d5d, dp-accounting 0.6.0, OpenDP 0.16, NumPy 2.4), so compare orders of magnitude.
+//! `benches/side-by-side.py` runs both sides in turn on one machine.
 
 #![expect(clippy::print_stdout, reason = "a table for people")]
 
@@ -22,28 +23,13 @@ use std::hint::black_box;
 use std::time::Instant;
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--speeds-json") {
+        return speeds_as_json();
+    }
     println!("{:<58} {:>14} {:>22} {:>12}", "what", "here", "reference", "reach");
-    let line = |what: &str, here: String, reference: &str, reach: &str| {
-        println!("{what:<58} {here:>14} {reference:>22} {reach:>12}");
-    };
-    line("Confident-GNMax, Theorem 6, 69 orders, queries/s", per_second(theorem_6()), "TFP 1.9k", "1M");
-    line("exact two-sided, 22 orders, distinct votes/s", per_second(exact_distinct()), "NumPy 350", "10k");
-    line("exact two-sided, 22 orders, SVHN file, queries/s", per_second(exact_svhn()), "NumPy 350", "50k");
-    line("exact worst case, cold, default grid, sigma 40, s", format!("{:.2}", worst_case_cold()), "-", "10");
-    line(
-        "local sensitivity sequence, 250 teachers, sequences/s",
-        per_second(local_sensitivity()),
-        "TFP 90",
-        "20k",
-    );
-    line(
-        "2,000-fold Laplace PLD, build and epsilon, ms",
-        format!("{:.1}", pld() * 1e3),
-        "dp-accounting 302",
-        "20",
-    );
-    line("noisy argmax of 10 counts, sigma 40, vectors/s", per_second(argmax()), "OpenDP 19.7k", "200k");
-    line("filter admissions in memory, /s", per_second(filter()), "dp-accounting 0.9k", "20M");
+    for Speed { what, measure, shown, reference, reach, .. } in SPEEDS {
+        println!("{what:<58} {:>14} {reference:>22} {reach:>12}", shown(measure()));
+    }
     println!();
     println!(
         "{:<8}{:>10}{:>14}{:>12}{:>14}{:>16}{:>14}",
@@ -52,6 +38,90 @@ fn main() {
     for (name, settings) in PAPER {
         epsilons(name, settings);
     }
+}
+
+/// A promised speed: how it is measured and shown, what it was elsewhere, and what it should reach.
+struct Speed {
+    key: &'static str,
+    what: &'static str,
+    measure: fn() -> f64,
+    shown: fn(f64) -> String,
+    reference: &'static str,
+    reach: &'static str,
+}
+
+const SPEEDS: [Speed; 8] = [
+    Speed {
+        key: "theorem_6",
+        what: "Confident-GNMax, Theorem 6, 69 orders, queries/s",
+        measure: theorem_6,
+        shown: per_second,
+        reference: "TFP 1.9k",
+        reach: "1M",
+    },
+    Speed {
+        key: "exact_distinct",
+        what: "exact two-sided, 22 orders, distinct votes/s",
+        measure: exact_distinct,
+        shown: per_second,
+        reference: "NumPy 350",
+        reach: "10k",
+    },
+    Speed {
+        key: "exact_svhn",
+        what: "exact two-sided, 22 orders, SVHN file, queries/s",
+        measure: exact_svhn,
+        shown: per_second,
+        reference: "NumPy 350",
+        reach: "50k",
+    },
+    Speed {
+        key: "worst_case",
+        what: "exact worst case, cold, default grid, sigma 40, ms",
+        measure: worst_case_cold,
+        shown: milliseconds,
+        reference: "-",
+        reach: "10000",
+    },
+    Speed {
+        key: "local_sensitivity",
+        what: "local sensitivity sequence, 250 teachers, sequences/s",
+        measure: local_sensitivity,
+        shown: per_second,
+        reference: "TFP 90",
+        reach: "20k",
+    },
+    Speed {
+        key: "pld",
+        what: "2,000-fold Laplace PLD, build and epsilon, ms",
+        measure: pld,
+        shown: milliseconds,
+        reference: "dp-accounting 302",
+        reach: "20",
+    },
+    Speed {
+        key: "argmax",
+        what: "noisy argmax of 10 counts, sigma 40, vectors/s",
+        measure: argmax,
+        shown: per_second,
+        reference: "OpenDP 19.7k",
+        reach: "200k",
+    },
+    Speed {
+        key: "filter",
+        what: "filter admissions in memory, /s",
+        measure: filter,
+        shown: per_second,
+        reference: "dp-accounting 0.9k",
+        reach: "20M",
+    },
+];
+
+/// For `benches/side-by-side.py`: one JSON object, speeds by key.
+fn speeds_as_json() {
+    let speeds: serde_json::Map<_, _> =
+        SPEEDS.iter().map(|speed| (speed.key.to_owned(), (speed.measure)().into())).collect();
+    println!("{}", serde_json::Value::Object(speeds));
 }
 
 /// Rows, T, σ1, δ, and the answers stated as a cap.
@@ -143,7 +213,7 @@ fn exact(votes: &[VoteCounts]) -> f64 {
 }
 
 fn worst_case_cold() -> f64 {
-    1.0 / rate(1, || worst_case::gnmax(scale(40.0), &default_orders()))
+    1e3 / rate(1, || worst_case::gnmax(scale(40.0), &default_orders()))
 }
 
 fn local_sensitivity() -> f64 {
@@ -155,7 +225,7 @@ fn local_sensitivity() -> f64 {
 
 fn pld() -> f64 {
     let delta = Delta::new(1e-5).expect("in range");
-    1.0 / rate(1, || {
+    1e3 / rate(1, || {
         let noise = PlannedNoise::Laplace { scale: scale(40.0), shift: 1.0, times: 2_000 };
         FixedPlan::new(&[noise]).map(|plan| plan.epsilon(delta))
     })
@@ -207,6 +277,10 @@ fn per_second(rate: f64) -> String {
         rate if rate >= 1e6 => format!("{:.1}M", rate / 1e6),
         rate => format!("{:.1}k", rate / 1e3),
     }
+}
+
+fn milliseconds(found: f64) -> String {
+    format!("{found:.1}")
 }
 
 fn scale(value: f64) -> Scale {
