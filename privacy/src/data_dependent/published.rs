@@ -13,7 +13,7 @@
 
 use super::law::ArgmaxNoise;
 use crate::counts::VoteCounts;
-use crate::numerics::{exp_minus_tangent, log_normal_cdf, log_sum, log1mexp, widen_up};
+use crate::numerics::{exp_minus_tangent, log_add, log_normal_cdf, log_sum, log1mexp, widen_up};
 use crate::quantity::{RdpOrder, Scale};
 use libm::{exp, expm1, log, log1p, sqrt};
 use std::collections::HashMap;
@@ -50,6 +50,9 @@ fn log_q(counts: &VoteCounts, overtaken: impl Fn(f64) -> f64) -> f64 {
 
 /// Theorem 6 of 2018 at ln q for noise σ, at each of `orders`; never above α/σ².
 pub(crate) fn gaussian_rdp(log_q: f64, sigma: Scale, orders: &[RdpOrder]) -> Vec<f64> {
+    if log_q == f64::NEG_INFINITY {
+        return vec![0.0; orders.len()];
+    }
     let per_order = 1.0 / (sigma.get() * sigma.get());
     let independent = |order: &RdpOrder| widen_up(order.get() * per_order, ROUNDING);
     let Some(bound) = Theorem6::at(log_q, per_order) else { return orders.iter().map(independent).collect() };
@@ -80,11 +83,7 @@ impl Theorem6 {
         if log_q > monotone || -log_q <= epsilon2 {
             return None;
         }
-        let log_a = if log_q == f64::NEG_INFINITY {
-            0.0
-        } else {
-            log1mexp(log_q) - log1mexp((log_q + epsilon2) * (1.0 - 1.0 / mu2))
-        };
+        let log_a = log1mexp(log_q) - log1mexp((log_q + epsilon2) * (1.0 - 1.0 / mu2));
         let log_b = epsilon1 - log_q / (mu1 - 1.0);
         let q = exp(log_q);
         Some(Self { q, not_q: -expm1(log_q), log_a, log_b, log_q, mu1 })
@@ -92,21 +91,23 @@ impl Theorem6 {
 
     /// ln[(1-q) A^(α-1) + q B^(α-1)]/(α-1); infinite if α >= μ₁.
     pub(crate) fn rdp(&self, alpha: f64) -> f64 {
-        if self.q == 0.0 {
-            return 0.0;
-        }
         if alpha >= self.mu1 {
             return f64::INFINITY;
         }
         let less_one = alpha - 1.0;
-        let log_b = less_one * self.log_b;
+        let (log_a, log_b) = (less_one * self.log_a, less_one * self.log_b);
+        if self.log_q + log_b > FAR {
+            // q alone may be too small for a double, and B^(α-1) too large.
+            let log_sum = log_add(log1mexp(self.log_q) + log_a, self.log_q + log_b);
+            return widen_up(log_sum / less_one, ROUNDING);
+        }
         // (1-q)(A^(α-1) - 1) + q(B^(α-1) - 1): the sum less one, which keeps its digits when it is small.
-        let excess = self.not_q * expm1(less_one * self.log_a) + (exp(self.log_q + log_b) - self.q);
-        let excess = if log_b < 0.5 {
-            self.not_q * expm1(less_one * self.log_a) + self.q * (log_b + exp_minus_tangent(log_b))
+        let raised = if log_b < 0.5 {
+            self.q * (log_b + exp_minus_tangent(log_b))
         } else {
-            excess
+            exp(self.log_q + log_b) - self.q
         };
+        let excess = self.not_q * expm1(log_a) + raised;
         widen_up(log1p(excess) / less_one, ROUNDING)
     }
 }
@@ -129,7 +130,7 @@ pub(super) fn laplace_rdp(log_q: f64, scale: Scale, orders: &[RdpOrder]) -> Vec<
     let epsilon = 2.0 / scale.get();
     let q = exp(log_q);
     // The theorem holds for q < (e^ε - 1)/(e^2ε - 1) = 1/(e^ε + 1).
-    let holds = log_q < -crate::numerics::log_add(epsilon, 0.0);
+    let holds = log_q < -log_add(epsilon, 0.0);
     let log_a = log1mexp(log_q) - log1mexp(log_q + epsilon);
     let at = |order: &RdpOrder| {
         let (alpha, less_one) = (order.get(), order.get() - 1.0);
@@ -147,6 +148,9 @@ pub(super) fn laplace_rdp(log_q: f64, scale: Scale, orders: &[RdpOrder]) -> Vec<
 
 /// A dozen operations on well-conditioned positive quantities, with a wide margin.
 const ROUNDING: f64 = 1e-13;
+
+/// Beyond this exponent, 1 is lost in a sum and logarithms take over.
+const FAR: f64 = 30.0;
 
 /// Costs of argmax steps by the sorted gaps, on which alone they depend.
 #[derive(Debug, Default)]
@@ -171,5 +175,41 @@ impl Memo {
             ArgmaxNoise::Laplace(scale) => laplace_rdp(log_q, scale, orders),
         };
         self.by_log_q.entry(log_q.to_bits()).or_insert_with(cost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Oracle {
+        orders: Vec<f64>,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        logq: serde_json::Value,
+        sigma: f64,
+        rdp_dep_mp: Vec<String>,
+    }
+
+    #[test]
+    fn theorem_6_holds_where_its_conditions_do_and_gives_what_the_oracle_says_on_both_sides_of_them() {
+        let oracle: Oracle =
+            serde_json::from_str(include_str!("../../tests/vectors/gnmax_rdp_from_logq.json")).unwrap();
+        let orders: Vec<_> = oracle.orders.iter().map(|order| RdpOrder::new(*order).unwrap()).collect();
+        for case in oracle.cases {
+            let log_q = case.logq.as_f64().unwrap_or(f64::NEG_INFINITY);
+            let found = gaussian_rdp(log_q, Scale::new(case.sigma).unwrap(), &orders);
+            for ((found, expected), order) in found.iter().zip(&case.rdp_dep_mp).zip(&oracle.orders) {
+                let expected: f64 = expected.parse().unwrap();
+                let name =
+                    format!("ln q {log_q}, sigma {}, order {order}: {found:e}, not {expected:e}", case.sigma);
+                assert!((found - expected).abs() <= 1e-10 * expected + 1e-300, "{name}");
+            }
+        }
     }
 }

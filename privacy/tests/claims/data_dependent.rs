@@ -3,6 +3,7 @@
 
 use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
+use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote, StepCosts};
 use conclave_privacy::quantity::{Delta, RdpCurve, RdpOrder, Scale};
 use conclave_privacy::secret::Analyst;
@@ -232,6 +233,79 @@ fn the_real_votes_of_2018_cost_what_the_paper_says_and_exactly_half_of_it() {
             let epsilon = |conversion| rdp_to_epsilon(&curve, delta, conversion).epsilon;
             assert_close(name, &[epsilon(Conversion::Classic)], &[expected.eps_classic], tolerance);
             assert_close(name, &[epsilon(Conversion::Tight)], &[expected.eps_cks], tolerance);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RealVotes {
+    orders: Vec<f64>,
+    datasets: HashMap<String, RealCase>,
+}
+
+#[derive(Deserialize)]
+struct RealCase {
+    #[serde(rename = "T")]
+    threshold: f64,
+    sigma1: f64,
+    sigma2: f64,
+    queries: usize,
+    delta: f64,
+    lnmax_lambda: f64,
+    conf_expected_dd: Epsilons,
+    conf_expected_di: Epsilons,
+    gnmax_dd: Epsilons,
+    gnmax_di: Epsilons,
+    lnmax_dd: Epsilons,
+}
+
+#[derive(Deserialize)]
+struct Epsilons {
+    eps_classic: f64,
+    order_classic: f64,
+    eps_cks: f64,
+    order_cks: f64,
+}
+
+#[test]
+fn the_real_votes_of_2018_give_the_published_epsilons_and_best_orders() {
+    let oracle: RealVotes =
+        serde_json::from_str(include_str!("../vectors/pate2018_real_votes.json")).unwrap();
+    for (name, case) in &oracle.datasets {
+        let votes = &votes_of(name)[..case.queries];
+        let (threshold, sigma1, sigma2) = (case.threshold, scale(case.sigma1), scale(case.sigma2));
+        let confident = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
+        let gnmax = NoisyVote::GnMax { sigma: sigma2 };
+        let lnmax = NoisyVote::LnMax { scale: scale(case.lnmax_lambda) };
+        for (mechanism, accountant, expected) in [
+            (confident, AccountantName::RdpDataDependent, &case.conf_expected_dd),
+            (confident, AccountantName::Rdp, &case.conf_expected_di),
+            (gnmax, AccountantName::RdpDataDependent, &case.gnmax_dd),
+            (gnmax, AccountantName::Rdp, &case.gnmax_di),
+            (lnmax, AccountantName::RdpDataDependent, &case.lnmax_dd),
+        ] {
+            for (conversion, epsilon, order) in [
+                (Conversion::Classic, expected.eps_classic, expected.order_classic),
+                (Conversion::Tight, expected.eps_cks, expected.order_cks),
+            ] {
+                let question = Question {
+                    mechanism,
+                    delta: Delta::new(case.delta).unwrap(),
+                    orders: orders(&oracle.orders),
+                    conversion,
+                    answered: Answered::Expected,
+                    checkpoints: vec![case.queries],
+                    curves: false,
+                };
+                let (found, _) = account(accountant, &question, votes, &ANALYST, || ()).unwrap();
+                assert_close(
+                    &format!("{name} {mechanism:?} {accountant:?}"),
+                    &[found[0].loss.epsilon],
+                    &[epsilon],
+                    1e-9,
+                );
+                assert_eq!(found[0].loss.order, Some(order), "{name} {mechanism:?} {accountant:?}");
+            }
         }
     }
 }
