@@ -88,32 +88,32 @@ pub(crate) async fn rejoin(
     contract: &Contract,
 ) -> Result<(), Hindrance> {
     let description = describe(session, settings).await?;
+    still_the_member(session, &description.member, contract).map_err(Hindrance::Lasting)?;
+    agree(session, contract).await
+}
+
+/// Refuses a node that is no member of the contract, or whose data, split or teachers are not those that agreed.
+pub(crate) fn still_the_member(session: &Session, now: &Member, contract: &Contract) -> Result<()> {
     let agreed = contract.members.iter().find(|member| member.organisation == session.node().organisation);
-    let now = &description.member;
     let Some(agreed) = agreed else {
         let fix = "list the nodes that the contract names, or open a new campaign";
-        return Err(Hindrance::Lasting(misfit(
-            session.node(),
-            "it is no member of the contract".into(),
-            fix,
-        )));
+        return Err(misfit(session.node(), "it is no member of the contract".into(), fix));
     };
     let same = |what: &str, was: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
         let (was, is) = (was.to_string(), is.to_string());
         if was == is {
             return Ok(());
         }
-        Err(Hindrance::Lasting(misfit(
+        Err(misfit(
             session.node(),
             format!("its {what} changed: agreed was {was}, now it is {is}"),
             "restore the data that the silo agreed with, or open a new campaign",
-        )))
+        ))
     };
     same("name", &agreed.node, &now.node)?;
     same("data id", &agreed.data, &now.data)?;
     same("data (partition digest)", &agreed.partition, &now.partition)?;
-    same("number of teachers", &agreed.teachers, &now.teachers)?;
-    agree(session, contract).await
+    same("number of teachers", &agreed.teachers, &now.teachers)
 }
 
 fn hindered(session: &Session, silence: Silence) -> Hindrance {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | ask the silos who they are, agree on a contract, open accounts | `opening`, `enrolment`, `sessions` |
 //! | decide which queries are asked together, and when it is over | `campaign` (pure), run by `driver` |
+//! | see what an opening would find, and change nothing | [`rehearsal`] |
 //! | set the worst case aside before anybody is asked | `admission` |
 //! | collect votes, reject what does not fit, freeze | `query` |
 //! | draw noise once, make charge and answer durable together | `release` |
@@ -24,6 +25,7 @@ mod error;
 mod opening;
 mod published;
 mod query;
+pub mod rehearsal;
 mod release;
 mod rpc;
 mod run;
@@ -59,7 +61,7 @@ use crate::status::Standing;
 pub use config::{AggregatorConfig, ENV_PREFIX};
 pub use error::{Error, Result};
 pub use rpc::ROLES;
-pub use run::run;
+pub use run::{read_pool, run};
 pub use settings::{AccountSettings, CampaignSettings, Flow, NodeSettings, Settings, Transport};
 
 /// An aggregator whose ledger is open and whose silos have agreed; it does not listen yet.

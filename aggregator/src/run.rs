@@ -31,7 +31,8 @@ pub async fn run(
     Ok(())
 }
 
-fn read_pool(path: &Path) -> Result<PoolManifest> {
+/// Reads the manifest of the public pool.
+pub fn read_pool(path: &Path) -> Result<PoolManifest> {
     let fix = "write it with `conclave data manifest`, or correct the setting pool";
     let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error, fix))?;
     PoolManifest::parse(&text).map_err(|source| Error::Pool { path: path.to_owned(), source })

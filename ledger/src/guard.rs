@@ -10,11 +10,14 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Columns, Embedded, FileKind, Row, SCHEMA_VERSION, Store};
+use crate::backend::{
+    Columns, Embedded, FileKind, Row, SCHEMA_VERSION, Store, check_integrity, check_schema, read_rows,
+};
 use crate::chain::Head;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::error::{Fault, LedgerError, Result};
 use crate::keys::{CampaignKey, Digest, KEY_BYTES_MAX, QueryKey};
+use crate::snapshot::PrivateCopy;
 use crate::terms::{QUERIES_PER_RESERVATION_MAX, in_range};
 
 /// A silo's record of the queries that it allowed, held by this process alone.
@@ -23,6 +26,17 @@ pub struct GuardBook {
     path: PathBuf,
     tally: Tally,
     halted: Option<String>,
+}
+
+/// What a guard book adds up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardTotals {
+    /// How many entries there are, all of them good.
+    pub entries: u64,
+    /// The cap on answered queries.
+    pub cap_queries: u64,
+    /// Queries allowed so far.
+    pub used: u64,
 }
 
 /// A batch of queries that a campaign wants answered.
@@ -59,6 +73,22 @@ impl GuardBook {
             book.append(&[row])?;
         }
         Ok(book)
+    }
+
+    /// Checks every entry of the book at `path` on a private copy, and tells its cap and how many queries were allowed.
+    /// Holds nothing, writes nothing beside the book, and may run beside the node that writes it.
+    pub fn inspect(path: &Path) -> Result<GuardTotals> {
+        let copy = PrivateCopy::of(path, FileKind::Guard)?;
+        let connection = copy.open()?;
+        check_schema(&connection, path)?;
+        let mut tally = Tally::default();
+        let mut entries = 0;
+        read_rows(&connection, path, &mut |row| {
+            entries = row.seq;
+            tally.follow(&row).map_err(|fault| LedgerError::Corrupt { path: path.to_owned(), fault })
+        })?;
+        check_integrity(&connection, path)?;
+        Ok(GuardTotals { entries, cap_queries: tally.cap_queries, used: tally.used })
     }
 
     /// Allows `queries`, durably before it returns, or refuses all of them. Those allowed before are free.

@@ -94,6 +94,14 @@ impl Kit {
         (self.not_after_s - seconds(now_ms)).div_euclid(SECONDS_PER_DAY)
     }
 
+    /// Whole days until the authority's certificate expires, rounded down. TLS does not look at it, so nothing stops on
+    /// that day; but no kit can be issued any more that outlives it.
+    pub fn authority_days_left(&self, now_ms: u64) -> Option<i64> {
+        let der = certificate::from_pem(&self.ca_pem)?;
+        let not_after_s = certificate::parse(&der).ok()?.validity().not_after.timestamp();
+        Some((not_after_s - seconds(now_ms)).div_euclid(SECONDS_PER_DAY))
+    }
+
     /// TLS for a server: only callers whose certificate this consortium's authority signed complete the handshake.
     pub fn server_tls(&self, handshake_timeout: Duration) -> ServerTlsConfig {
         ServerTlsConfig::new()

@@ -2,7 +2,7 @@
 //!
 //! - who is calling: [`identity`], [`kit`], [`authority`], [`authorise`] (mutual TLS with the role inside the certificate);
 //! - serving and calling: [`server`], [`channel`], [`deadline`], [`health`], [`wire_error`];
-//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`clock`].
+//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`clock`], [`clock_difference`].
 //!
 //! It knows nothing of votes, budgets, models or the project's own messages, and depends on none of our crates.
 //! It is also the one place that may read the system clock and the environment: everything else takes them as arguments.
@@ -11,6 +11,7 @@ pub mod authorise;
 pub mod authority;
 pub mod channel;
 pub mod clock;
+pub mod clock_difference;
 pub mod config;
 pub mod deadline;
 pub mod error;

@@ -7,6 +7,7 @@
 //! | train one teacher per sub-shard; each votes once on the public pool | [`teachers`], [`pool`] |
 //! | agree to a campaign's contract, or refuse it | `consent` |
 //! | check a batch, put it into the silo's own book, vote | `ballot_paper`, `budget_guard`, `voter` |
+//! | read and compare everything without starting | [`rehearsal`] |
 //! | speak gRPC with the aggregator, and nobody else | `rpc`, `status` |
 //!
 //! What leaves the node: sealed votes to the aggregator that the contract names, after they are in the silo's book.
@@ -22,6 +23,7 @@ mod consent;
 mod error;
 mod lineage;
 pub mod pool;
+pub mod rehearsal;
 mod rpc;
 mod run;
 pub mod settings;

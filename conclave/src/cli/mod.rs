@@ -17,6 +17,7 @@ pub mod console;
 pub mod data;
 pub mod fault;
 pub mod ledger;
+pub mod preflight;
 pub mod progress;
 pub mod provision;
 pub mod roles;
@@ -78,6 +79,7 @@ enum Command {
     Teacher(roles::TeacherArgs),
     Aggregator(roles::AggregatorArgs),
     Student(roles::StudentArgs),
+    Preflight(preflight::PreflightArgs),
     Status(status::StatusArgs),
     Provision(provision::ProvisionArgs),
     Completions(completions::CompletionsArgs),
@@ -108,6 +110,7 @@ impl Command {
             Self::Teacher(args) => roles::teacher(args, console),
             Self::Aggregator(args) => roles::aggregator(args, console),
             Self::Student(args) => roles::student(args, console),
+            Self::Preflight(args) => preflight::run(&args, console),
             Self::Status(args) => status::run(&args, console),
             Self::Provision(args) => provision::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),

@@ -138,4 +138,5 @@ impl From<ConfigError> for Fault {
     }
 }
 
-const TEACHER_VARIABLES: &str = "CONCLAVE_TEACHER";
+/// Names of environment variables of a teacher node begin with this.
+pub(crate) const TEACHER_VARIABLES: &str = "CONCLAVE_TEACHER";

@@ -1,9 +1,7 @@
 //! A student from kit to prediction, as its operator and its users run it: over mutual TLS, by the built binary.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use conclave_learning::datasets::DatasetSpec;
 use conclave_learning::features::{FeatureSpace, FeatureSpec};
@@ -12,9 +10,8 @@ use conclave_proto::ids::{CampaignId, ContractDigest};
 use conclave_student::query_selection::manifest;
 use conclave_student::training::train;
 use conclave_student::{Answer, LabelStore, Terms};
-use serde_json::Value;
 
-use crate::binary::{Scratch, conclave, json, stdout};
+use crate::binary::{Running, Scratch, conclave, json, stdout};
 
 #[test]
 fn a_trained_student_predicts_for_clients_of_its_consortium_and_for_nobody_else() {
@@ -23,7 +20,7 @@ fn a_trained_student_predicts_for_clients_of_its_consortium_and_for_nobody_else(
     conclave(&["provision", "--consortium", "north", "--silos", "1", "--out", &kits]);
     let truths = save_a_student(&scratch.path("student.model"), &scratch.path("rows.csv"));
     let config = scratch.file("student.toml", config(&kits, &scratch.path("student.model")).as_bytes());
-    let mut running = Running::start(&config);
+    let mut running = Running::start("student", &config, "ready");
 
     let rows = scratch.path("rows.csv");
     let ask = |kit: &str| {
@@ -106,48 +103,4 @@ fn config(kits: &str, model: &str) -> String {
          source = {{ kind = \"optdigits\" }}\n\
          features = {{ kind = \"standardised\" }}\n"
     )
-}
-
-/// `conclave student run` as a process of its own.
-struct Running {
-    process: Child,
-    address: String,
-}
-
-impl Running {
-    /// Starts it and waits until its log says that it is ready, and where. Then nobody reads the log any more, which
-    /// must not keep the process from working or from being stopped.
-    fn start(config: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_conclave"))
-            .args(["student", "run", "--config", config, "--log", "info"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let log = BufReader::new(process.stderr.take().expect("stderr is piped"));
-        let mut told = String::new();
-        let ready = log.lines().map_while(Result::ok).find_map(|line| {
-            told += &line;
-            let line: Value = serde_json::from_str(&line).ok()?;
-            let ready = line["message"].as_str()?.starts_with("ready");
-            ready.then(|| line["address"].as_str().map(str::to_owned))?
-        });
-        let address = ready.unwrap_or_else(|| panic!("never ready: {told}"));
-        Self { process, address }
-    }
-
-    /// Asks it to stop, and tells its exit status.
-    fn stop(&mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().expect("a process can be signalled");
-        self.process.wait().expect("it was started here").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Already gone, unless the test failed before it stopped the student.
-        let _ = self.process.kill();
-    }
 }

@@ -98,3 +98,21 @@ fn allowing_more_than_the_disk_takes_halts_the_guard() {
     assert!(matches!(full, Some(LedgerError::Storage { .. })));
     assert!(matches!(book.reserve(&digits(), CONTRACT, &queries(0..1), 1), Err(LedgerError::Halted { .. })));
 }
+
+#[test]
+fn a_book_can_be_inspected_while_its_node_holds_it_and_damage_is_named() {
+    let (_directory, path) = place();
+    let mut book = GuardBook::open(&path, 9, 1).expect("made");
+    book.reserve(&digits(), CONTRACT, &queries(0..2), 1).expect("two");
+    let totals = GuardBook::inspect(&path).expect("a copy is read");
+    assert_eq!(totals, GuardTotals { entries: 2, cap_queries: 9, used: 2 });
+    book.close().expect("closed");
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection.execute("UPDATE entry SET recorded_at_ms = 7 WHERE seq = 2", []).expect("anybody can");
+    drop(connection);
+    let refused = GuardBook::inspect(&path).expect_err("a row that we did not write");
+    assert!(
+        matches!(&refused, LedgerError::Corrupt { fault: Fault { entry: Some(2), .. }, .. }),
+        "{refused}"
+    );
+}

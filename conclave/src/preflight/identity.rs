@@ -1,0 +1,90 @@
+//! Who the role is and where it listens: kit, certificate and its days, address.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use conclave_service::clock::WallClock;
+use conclave_service::{Kit, Role, ServiceError, health};
+
+use super::Preflight;
+use crate::cli::Fault;
+
+/// Loads the kit as the role would, and tells how long its certificates last. `None` in plain text, or after a problem.
+pub fn kit(flight: &mut Preflight, role: Role, folder: Option<&Path>, plaintext: bool) -> Option<Kit> {
+    let (folder, now_ms) = match (folder, plaintext) {
+        (Some(folder), false) => (folder, WallClock::now_ms()),
+        (None, true) => {
+            let words = "plain text on loopback, without identities: for trials on one machine only";
+            flight.warn("kit", "plaintext_loopback", true, words, "give a kit before others take part");
+            return None;
+        }
+        (folder, _) => {
+            let value = if folder.is_some() { "beside plaintext_loopback" } else { "absent" };
+            let fix = "give either a kit (mutual TLS) or plaintext_loopback, not both";
+            flight.problem("kit", Fault::input("invalid-setting", "kit", value, "cannot be used", fix));
+            return None;
+        }
+    };
+    let kit = match Kit::load(folder, now_ms) {
+        Ok(kit) => kit,
+        Err(error) => {
+            flight.problem("kit", error.into());
+            return None;
+        }
+    };
+    let (identity, shown) = (kit.identity(), folder.display().to_string());
+    if identity.role() != role {
+        let problem = format!("it is that of {identity}");
+        let fix = format!("give the kit of a {role}");
+        flight.problem("kit", Fault::input("wrong-kit", "kit", shown, problem, fix));
+        return None;
+    }
+    flight.good(
+        "kit",
+        "kit",
+        &shown,
+        format!("{identity}; its key is for its owner alone, and the authority signed it"),
+    );
+    days(
+        flight,
+        "certificate",
+        kit.days_left(now_ms),
+        "have it issued again with `conclave provision --authority`",
+    );
+    match kit.authority_days_left(now_ms) {
+        Some(left) => {
+            days(flight, "authority", left, "plan a new authority: every kit has to be issued anew");
+        }
+        None => flight.unchecked("authority", "ca.pem", "its dates cannot be read"),
+    }
+    Some(kit)
+}
+
+fn days(flight: &mut Preflight, what: &'static str, left: i64, fix: &str) {
+    let words = if left < 0 { format!("expired {} days ago", -left) } else { format!("{left} days left") };
+    if left < DAYS_LEFT_WARNED {
+        flight.warn(what, "days left", left, words, fix);
+    } else {
+        flight.good(what, "days left", left, words);
+    }
+}
+
+/// Whether the role could listen on `address`; if somebody does already, whether it is the role itself.
+pub async fn listen(flight: &mut Preflight, address: SocketAddr, kit: Option<&Path>) {
+    match TcpListener::bind(address) {
+        Ok(_) => flight.good("listen", "listen", address, "free, and this user may listen there"),
+        Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+            let mut fault = Fault::from(ServiceError::AddressInUse { address });
+            if health::probe(address, kit).await.is_ok() {
+                fault.message = format!("listen {address}: this role runs there already");
+                "nothing, if that is meant; otherwise stop it first".clone_into(&mut fault.fix);
+            }
+            flight.problem("listen", fault);
+        }
+        Err(source) => flight.problem("listen", ServiceError::CannotListen { address, source }.into()),
+    }
+}
+
+/// Below this many days somebody should have new certificates made.
+const DAYS_LEFT_WARNED: i64 = 30;
