@@ -21,8 +21,9 @@
 //! prices do not depend on the counts, so admission by them reveals nothing.
 
 use crate::Error;
-use crate::quantity::{NoiseScale, Rho};
+use crate::quantity::{FilterOrder, NoiseScale, Rho};
 use crate::unit::Sensitivity;
+use crate::worst_case::{self, Step};
 use std::fmt;
 
 /// One use of noise on the counts of one query.
@@ -57,6 +58,22 @@ impl PrivacyEvent {
         let moves = u128::from(sensitivity.moves());
         let steps = u128::from(scale.steps());
         Rho::ratio_up("price", n * moves * moves, 2 * u32::from(scale.lattice().bits()), d * steps * steps)
+    }
+
+    /// The data-independent price for an account that bounds the orders up to `order`, rounded up: the exact worst case of
+    /// what is drawn where it is known ([`crate::worst_case`]; Gaussian noise, one moved vote), and never above
+    /// [`PrivacyEvent::price`], which bounds every order and is the price without a limit.
+    pub fn price_within(&self, sensitivity: &Sensitivity, order: FilterOrder) -> Result<Rho, Error> {
+        let published = self.price(sensitivity)?;
+        if sensitivity.moves() != 1 {
+            return Ok(published);
+        }
+        let exact = match *self {
+            Self::GaussianNoisyMax { sigma } => worst_case::price(Step::Argmax, sigma, order),
+            Self::GaussianThreshold { sigma1 } => worst_case::price(Step::Threshold, sigma1, order),
+            Self::LaplaceNoisyMax { .. } => None,
+        };
+        Ok(exact.map_or(published, |exact| exact.min(published)))
     }
 
     /// What happened, in a few words.

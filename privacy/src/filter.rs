@@ -1,4 +1,4 @@
-//! May this be spent? The scalar zCDP filter.
+//! May this be spent? The scalar zCDP filter, for all Rényi orders or for those up to ω.
 //!
 //! A *filter* is given charges one by one, each chosen with knowledge of all earlier answers, and refuses the
 //! first that would exceed its cap. With zCDP charges and a cap ρ, all that is ever admitted is ρ-zCDP, as if
@@ -7,6 +7,11 @@
 //! which bounds all orders at once by the same sum; Whitehouse, Ramdas, Rogers and Wu, *Fully-Adaptive
 //! Composition in Differential Privacy* (ICML 2023), for approximate zCDP. The condition is that each charge
 //! bounds its mechanism's loss given the past, which the data-independent prices of [`crate::event`] do.
+//!
+//! The same sum bounds an account that promises D_α <= αρ at a fixed list of orders only
+//! ([`FilterOrder`](crate::quantity::FilterOrder)): a charge is then the largest R(α)/α at these orders, the proof holds at each
+//! of them at once, and ε is taken at no other. Charges and caps of one account are all for one ω; keeping them apart is the
+//! ledger's duty.
 //!
 //! The guarantee of an account is therefore that of its **cap**. What has been spent is a figure after the
 //! fact.

@@ -6,30 +6,31 @@
 //! seed of one.
 //!
 //! ```
-//! use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
+//! use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
 //! use conclave_privacy::calibrate::gnmax_sigma_for;
 //! use conclave_privacy::counts::VoteCounts;
 //! use conclave_privacy::filter::ZcdpFilter;
 //! use conclave_privacy::mechanism::{GnMax, Mechanism};
 //! use conclave_privacy::noise::{NoiseSource, ReleaseNoise};
-//! use conclave_privacy::quantity::{Delta, Epsilon, Lattice};
+//! use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice};
 //! use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 //!
 //! // Who is protected, and how much may be spent on them: 300 answers within ε = 3 at δ = 1e-5.
 //! let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
-//! let (epsilon, delta) = (Epsilon::new(3.0)?, Delta::new(1e-5)?);
-//! let mechanism = Mechanism::from(GnMax::new(gnmax_sigma_for(epsilon, delta, 300, &who, Lattice::DEFAULT)?));
-//! let mut account = ZcdpFilter::new(epsilon_to_rho(epsilon, delta));
+//! let (epsilon, delta, order) = (Epsilon::new(3.0)?, Delta::new(1e-5)?, FilterOrder::DEFAULT);
+//! let sigma = gnmax_sigma_for(epsilon, delta, order, 300, &who, Lattice::DEFAULT)?;
+//! let mechanism = Mechanism::from(GnMax::new(sigma));
+//! let mut account = ZcdpFilter::new(epsilon_to_rho_within(epsilon, delta, order));
 //!
 //! // Reserve the worst case before anybody votes; draw; settle what ran.
-//! let worst_case = mechanism.worst_case(&who)?;
+//! let worst_case = mechanism.worst_case_within(&who, order)?;
 //! account.reserve(worst_case)?;
 //! let counts = VoteCounts::new(vec![97, 2, 1])?;
 //! let draw = mechanism.release(&counts, &mut ReleaseNoise.generator("campaign", &[0; 32], 0)?);
-//! account.settle(worst_case, mechanism.charge(&draw.outcome, &who)?)?;
+//! account.settle(worst_case, mechanism.charge_within(&draw.outcome, &who, order)?)?;
 //!
 //! assert_eq!(who.words(), "one record added or removed");
-//! assert!(rho_to_epsilon(account.spent(), delta) < 0.2);
+//! assert!(rho_to_epsilon_within(account.spent(), delta, order) < 0.6);
 //! # Ok::<(), conclave_privacy::Error>(())
 //! ```
 //!
@@ -41,8 +42,9 @@
 //! | noise has its stated law, given uniform bits | Karney 2016, Algorithm D; Canonne, Kamath and Steinke 2020, Algorithms 1 and 2 | exact, integers only | [`noise`] |
 //! | LNMax has ρ = 2m²/b², GNMax m²/σ², the threshold test m²/(2σ1²) | Bun and Steinke 2016, Proposition 1.4; Canonne, Kamath and Steinke 2020, Proposition 5 | up, to 2^-40 nats | [`event`] |
 //! | noise scales asked for in votes | – | up, to a lattice step: more noise | [`quantity::NoiseScale`] |
-//! | an account never exceeds its cap, and its answers, however adaptive, are ρ-zCDP for the cap ρ | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
-//! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12 | ρ down, ε up | [`accountant`] |
+//! | an account never exceeds its cap, and its answers, however adaptive, have D_α <= ρα for the cap ρ at all of its orders | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
+//! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12; at the account's orders alone | ρ down, ε up | [`accountant`] |
+//! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, to 2^-40 nats | [`event`] |
 //! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it | [`worst_case`] |
 //! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
@@ -59,8 +61,8 @@
 //!   aggregator.
 //! - Publishing costs that depend on the votes: they are [`secret`], and only somebody who may see the votes opens them. The
 //!   prices of [`event`], by which the filter admits, are the same for all counts.
-//! - The gap between continuous noise, for which [`worst_case`], [`data_dependent`] and [`pld`] account, and noise on the
-//!   lattice: enforcement uses neither.
+//! - The gap between continuous noise, for which the reports of [`worst_case`], [`data_dependent`] and [`pld`] account, and
+//!   noise on the lattice: enforcement uses none of them, and its own exact prices are of the lattice law.
 //! - ε spent is a view after the fact. The guarantee of an account is that of its cap.
 //!
 //! # Reading order

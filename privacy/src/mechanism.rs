@@ -18,7 +18,7 @@ use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};
 use crate::event::PrivacyEvent;
 use crate::noise::NoiseGenerator;
-use crate::quantity::{Lattice, NoiseScale, Rho};
+use crate::quantity::{FilterOrder, Lattice, NoiseScale, Rho};
 use crate::unit::Sensitivity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -114,6 +114,21 @@ impl Mechanism {
         price_of(&self.worst_case_events(), sensitivity)
     }
 
+    /// [`Mechanism::worst_case`] for an account that bounds the orders up to `order`.
+    pub fn worst_case_within(&self, sensitivity: &Sensitivity, order: FilterOrder) -> Result<Rho, Error> {
+        sum_of(self.worst_case_events().iter().map(|event| event.price_within(sensitivity, order)))
+    }
+
+    /// [`Mechanism::charge`] for an account that bounds the orders up to `order`.
+    pub fn charge_within(
+        &self,
+        outcome: &Outcome,
+        sensitivity: &Sensitivity,
+        order: FilterOrder,
+    ) -> Result<Rho, Error> {
+        sum_of(self.events(outcome).iter().map(|event| event.price_within(sensitivity, order)))
+    }
+
     /// The price of what ran to reach `outcome`; never above the worst case, rounded up.
     pub fn charge(&self, outcome: &Outcome, sensitivity: &Sensitivity) -> Result<Rho, Error> {
         price_of(&self.events(outcome), sensitivity)
@@ -138,8 +153,12 @@ impl Mechanism {
 }
 
 fn price_of(events: &[PrivacyEvent], sensitivity: &Sensitivity) -> Result<Rho, Error> {
-    events.iter().try_fold(Rho::ZERO, |sum, event| {
-        sum.checked_add(event.price(sensitivity)?).ok_or(Error::CostOverflow { field: "price" })
+    sum_of(events.iter().map(|event| event.price(sensitivity)))
+}
+
+fn sum_of(mut prices: impl Iterator<Item = Result<Rho, Error>>) -> Result<Rho, Error> {
+    prices.try_fold(Rho::ZERO, |sum, price| {
+        sum.checked_add(price?).ok_or(Error::CostOverflow { field: "price" })
     })
 }
 

@@ -1,16 +1,19 @@
 //! What a target buys, before anything is spent: noise, threshold, and how many right answers to expect.
 //!
 //! Expectations are over a *vote model*: histograms that are public or made up, never the private votes. Noise is the
-//! least with which the expected charges fit the budget at the prices that the filter enforces (zCDP); the other accountants
+//! least with which the expected charges fit the budget at the prices that the ledger charges; the other accountants
 //! then say what the same plan costs seen otherwise, with the expected number of answers as a stated cap.
 
 use crate::Error;
-use crate::accountant::{Conversion, epsilon_to_rho};
+use crate::accountant::{Conversion, epsilon_to_rho_within, rho_to_epsilon_within};
 use crate::analysis::{AccountantName, Answered, Question, account_in_advance, default_orders};
+use crate::calibrate::refine;
 use crate::counts::VoteCounts;
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
-use crate::quantity::{Delta, Epsilon, Scale};
+use crate::event::PrivacyEvent;
+use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Scale};
 use crate::secret::Analyst;
+use crate::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use libm::ceil;
 
 /// What is planned for.
@@ -20,6 +23,8 @@ pub struct Target {
     pub queries: u32,
     /// δ.
     pub delta: Delta,
+    /// ω of the accounts that are to pay.
+    pub order: FilterOrder,
     /// A budget to calibrate to, or the noise on each count.
     pub aim: Aim,
 }
@@ -42,6 +47,8 @@ pub struct Plan {
     pub answers: f64,
     /// The expected share of answers that are the most frequent vote.
     pub agreement: f64,
+    /// ε of what the ledger charges for the queries and the expected answers, rounded up to a whole one.
+    pub charged: f64,
     /// ε by accountant, for the queries and the expected answers, rounded up to a whole one, as a cap.
     pub epsilons: Vec<(AccountantName, f64)>,
 }
@@ -109,19 +116,33 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
     let sigma = match target.aim {
         Aim::Noise(sigma) => sigma,
         Aim::Budget(epsilon) => {
-            let cap = epsilon_to_rho(epsilon, target.delta);
-            let fits = |sigma| expected_rho(&with(sigma), queries, model) <= cap.to_f64_up();
-            least(fits)?.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?
+            let cap = epsilon_to_rho_within(epsilon, target.delta, target.order);
+            let share = |sigma: f64, order| {
+                let mechanism = Scale::new(sigma).map(&with);
+                let asked = mechanism.and_then(|mechanism| expected_rho(&mechanism, queries, model, order));
+                asked.map_or(f64::INFINITY, |asked| asked / cap.to_f64_up())
+            };
+            let published = least(|sigma| share(sigma.get(), FilterOrder::UNBOUNDED) <= 1.0)?;
+            let published =
+                published.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?.get();
+            let refined = |order| refine(published, |sigma| share(sigma, order));
+            readable(Scale::new(if target.order.is_unbounded() {
+                published
+            } else {
+                refined(target.order)
+            })?)?
         }
     };
     let mechanism = with(sigma);
     let (answers, right) = expectations(&mechanism, model);
     let answers = answers * queries;
     let epsilons = epsilons(target, mechanism, answers)?;
+    let charged = charged(target, &mechanism, answers)?;
     Ok(Plan {
         mechanism,
         answers,
         agreement: if answers > 0.0 { right * queries / answers } else { 0.0 },
+        charged,
         epsilons,
     })
 }
@@ -139,18 +160,44 @@ fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
     (answered / model.len() as f64, right / model.len() as f64)
 }
 
-fn expected_rho(mechanism: &NoisyVote, queries: f64, model: &[VoteCounts]) -> f64 {
-    let square = |scale: Scale| scale.get() * scale.get();
-    match mechanism {
-        NoisyVote::LnMax { scale } => 2.0 * queries / square(*scale),
-        NoisyVote::GnMax { sigma } => queries / square(*sigma),
-        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
-            let data = DataDependent::new(*mechanism, Method::Published, &[]);
-            let analyst = Analyst::who_may_see_the_votes();
-            let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
-            queries * (0.5 / square(*sigma1) + answered / model.len() as f64 / square(*sigma2))
-        }
-    }
+/// What the queries cost in expectation, in nats of ρ.
+fn expected_rho(
+    mechanism: &NoisyVote,
+    queries: f64,
+    model: &[VoteCounts],
+    order: FilterOrder,
+) -> Result<f64, Error> {
+    let (threshold, argmax) = prices(mechanism, order)?;
+    let data = DataDependent::new(*mechanism, Method::Published, &[]);
+    let analyst = Analyst::who_may_see_the_votes();
+    let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
+    Ok(queries * (threshold.to_f64_up() + answered / model.len() as f64 * argmax.to_f64_up()))
+}
+
+/// ε that an account of the target's order is charged for the queries and `answers` of them.
+fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, Error> {
+    let (threshold, argmax) = prices(mechanism, target.order)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the queries")]
+    let argmax = argmax.checked_mul(ceil(answers) as u64);
+    let sum = threshold.checked_mul(target.queries.into()).and_then(|sum| sum.checked_add(argmax?));
+    let sum = sum.ok_or(Error::CostOverflow { field: "price" })?;
+    Ok(rho_to_epsilon_within(sum, target.delta, target.order))
+}
+
+/// What a threshold test and an argmax cost an account of this order: unit record, one moved vote.
+fn prices(mechanism: &NoisyVote, order: FilterOrder) -> Result<(Rho, Rho), Error> {
+    let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
+    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT);
+    let (threshold, argmax) = match *mechanism {
+        NoisyVote::LnMax { scale } => (None, PrivacyEvent::LaplaceNoisyMax { scale: drawn(scale)? }),
+        NoisyVote::GnMax { sigma } => (None, PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma)? }),
+        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => (
+            Some(PrivacyEvent::GaussianThreshold { sigma1: drawn(sigma1)? }),
+            PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma2)? },
+        ),
+    };
+    let threshold = threshold.map_or(Ok(Rho::ZERO), |test| test.price_within(&who, order))?;
+    Ok((threshold, argmax.price_within(&who, order)?))
 }
 
 /// The least scale that `fits`, rounded up to four digits; none if 2^40 votes of noise are too little.

@@ -7,15 +7,18 @@
 //! | [`RdpOrder`] | α | none | finite, > 1 |
 //! | [`RdpCurve`] | R(α) | nats | finite, >= 0, on a list of orders |
 //! | [`Scale`] | σ or b | votes, real | finite, > 0 |
+//! | [`FilterOrder`] | ω | none, integer | 2 to 64 from a fixed list, or 0 for no limit |
 //! | [`Rho`] | ρ | 2^-40 nats of zCDP, integer | 0 to 2^64 - 1 units (2^24 nats) |
 //! | [`Lattice`] | k | steps of 2^-k votes | 0 to 32 |
 //! | [`NoiseScale`] | σ or b | lattice steps, integer | 1 to 2^62 steps |
 //! | [`Threshold`] | T | lattice steps, integer | 0 to 2^62 steps |
 
+mod filter_order;
 mod lattice;
 mod rdp_curve;
 mod rho;
 
+pub use filter_order::FilterOrder;
 pub use lattice::{Lattice, NoiseScale, Threshold};
 pub use rdp_curve::RdpCurve;
 pub use rho::Rho;

@@ -16,12 +16,16 @@
 //! The threshold test is the same on a line (`worst_case/line.rs`): its statistic moves by at most one.
 //!
 //! What it does not cover: more than one moved vote (see [`crate::unit`]; m votes from one class to one other are
-//! σ/m, anything else keeps the published price), parties who see the noisy counts, and noise on a lattice, whose
-//! gap to the continuous law is not proven yet: the filter charges published prices.
+//! σ/m, anything else keeps the published price) and parties who see the noisy counts. The figures here are of continuous noise;
+//! what accounts are charged (`worst_case/price.rs`) adds the proven gap to the lattice (`worst_case/lattice_gap.rs`).
 
+mod lattice_gap;
 mod line;
 mod outcome;
 mod plane;
+mod price;
+
+pub(crate) use price::{Step, price};
 
 use crate::numerics::widen_up;
 use crate::quantity::{RdpOrder, Scale};
@@ -32,8 +36,8 @@ const TOLERANCE: f64 = 2e-5;
 
 /// The excess whose divergence is above that of `excess` by the tolerance: D = ln(1 + F)/(α-1), so F may be off by
 /// (1 + F) ln(1 + F)/F times as much as D.
-fn ceiling(excess: f64) -> f64 {
-    excess + TOLERANCE * (1.0 + excess) * log1p(excess)
+fn ceiling(excess: f64, tolerance: f64) -> f64 {
+    excess + tolerance * (1.0 + excess) * log1p(excess)
 }
 
 /// Above this α/σ the supremum is close to α/σ² itself, which is returned instead of a search.
@@ -44,14 +48,14 @@ const SHIFT_MIN: f64 = 1e-5;
 /// The worst case of argmax_j (n_j + N(0, σ²)) at each of `orders`, in nats, rounded up; never above α/σ².
 pub fn gnmax(sigma: Scale, orders: &[RdpOrder]) -> Vec<f64> {
     let shift = 1.0 / sigma.get();
-    let mut plane = plane::Plane::new(shift);
+    let mut plane = plane::Plane::new(shift, TOLERANCE);
     let at = |order: &RdpOrder| {
         let alpha = order.get();
         let published = widen_up(alpha * shift * shift, ROUNDING);
         if !searchable(alpha, shift) {
             return published;
         }
-        divergence(plane.supremum(alpha), alpha).min(published)
+        divergence(plane.supremum(alpha, 0.0), alpha).min(published)
     };
     orders.iter().map(at).collect()
 }
@@ -66,7 +70,7 @@ pub fn threshold(sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
         if !searchable(alpha, shift) {
             return published;
         }
-        divergence(line::supremum(shift, alpha, 0.0), alpha).min(published)
+        divergence(line::supremum(shift, alpha, 0.0, TOLERANCE), alpha).min(published)
     };
     orders.iter().map(at).collect()
 }

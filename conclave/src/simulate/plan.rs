@@ -13,7 +13,7 @@ use conclave_learning::partition::PartitionKey;
 use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
 use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
-use conclave_privacy::quantity::{Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::Sensitivity;
 use conclave_service::config::Loaded;
 use conclave_student::query_selection::{query_ids, select};
@@ -162,15 +162,33 @@ pub fn mechanism(
     Ok(match scenario.mechanism {
         MechanismName::LnMax => match scenario.scale {
             Some(b) => (LnMax::new(scale(b)?).into(), false),
-            None => {
-                (LnMax::new(lnmax_scale_for(epsilon, delta, queries, sensitivity, lattice)?).into(), true)
-            }
+            None => (
+                LnMax::new(lnmax_scale_for(
+                    epsilon,
+                    delta,
+                    FilterOrder::UNBOUNDED,
+                    queries,
+                    sensitivity,
+                    lattice,
+                )?)
+                .into(),
+                true,
+            ),
         },
         MechanismName::GnMax => match scenario.sigma {
             Some(sigma) => (GnMax::new(scale(sigma)?).into(), false),
-            None => {
-                (GnMax::new(gnmax_sigma_for(epsilon, delta, queries, sensitivity, lattice)?).into(), true)
-            }
+            None => (
+                GnMax::new(gnmax_sigma_for(
+                    epsilon,
+                    delta,
+                    FilterOrder::UNBOUNDED,
+                    queries,
+                    sensitivity,
+                    lattice,
+                )?)
+                .into(),
+                true,
+            ),
         },
         MechanismName::ConfidentGnMax => {
             let votes = scenario.threshold.unwrap_or_else(|| f64::from(teachers) * THRESHOLD_SHARE);
@@ -179,8 +197,15 @@ pub fn mechanism(
                 (ConfidentGnMax::new(threshold, scale(sigma1)?, scale(sigma)?)?.into(), false)
             } else {
                 let ratio = SIGMA_RATIO;
-                let (sigma1, sigma) =
-                    confident_gnmax_sigmas_for(epsilon, delta, queries, ratio, sensitivity, lattice)?;
+                let (sigma1, sigma) = confident_gnmax_sigmas_for(
+                    epsilon,
+                    delta,
+                    FilterOrder::UNBOUNDED,
+                    queries,
+                    ratio,
+                    sensitivity,
+                    lattice,
+                )?;
                 (ConfidentGnMax::new(threshold, sigma1, sigma)?.into(), true)
             }
         }

@@ -51,7 +51,12 @@ pub fn rho_to_epsilon_classic(rho: Rho, delta: Delta) -> f64 {
 ///
 /// This converts a cap, once. Zero is possible, for an ε below 2^-40 nats or so.
 pub fn epsilon_to_rho(epsilon: Epsilon, delta: Delta) -> Rho {
-    let fits = |units: u64| rho_to_epsilon(Rho::from_units(units), delta) <= epsilon.get();
+    largest_rho(|rho| rho_to_epsilon(rho, delta) <= epsilon.get())
+}
+
+/// The largest amount that `fits`; nothing always does.
+pub(super) fn largest_rho(fits: impl Fn(Rho) -> bool) -> Rho {
+    let fits = |units: u64| fits(Rho::from_units(units));
     if fits(u64::MAX) {
         return Rho::MAX;
     }

@@ -37,7 +37,7 @@ impl<T> Ord for Cell<T> {
 
 /// An upper bound, within the tolerance, on sup over z of Σ p^α q^(1-α) - 1 for the pair (Φ(z), Φ(z-s)), when each
 /// log ratio may be off by `slack`.
-pub(super) fn supremum(shift: f64, alpha: f64, slack: f64) -> f64 {
+pub(super) fn supremum(shift: f64, alpha: f64, slack: f64, tolerance: f64) -> f64 {
     let slack = slack + 1e-14 * (1.0 + shift);
     // z = s/2 is the symmetric point, a good value to start from.
     let mut best = value(0.5 * shift, 0.5 * shift, shift, alpha, slack);
@@ -52,9 +52,9 @@ pub(super) fn supremum(shift: f64, alpha: f64, slack: f64) -> f64 {
         low += FIRST_CELL;
     }
     loop {
-        let Some(Cell { bound, place: (low, high) }) = cells.pop() else { return ceiling(best) };
-        if bound <= ceiling(best) {
-            return ceiling(best);
+        let Some(Cell { bound, place: (low, high) }) = cells.pop() else { return ceiling(best, tolerance) };
+        if bound <= ceiling(best, tolerance) {
+            return ceiling(best, tolerance);
         }
         let middle = f64::midpoint(low, high);
         best = best.max(value(middle, middle, shift, alpha, 0.0));

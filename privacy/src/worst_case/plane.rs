@@ -26,6 +26,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 #[derive(Debug)]
 pub(super) struct Plane {
     shift: f64,
+    tolerance: f64,
     laws: HashMap<Square, [Outcome; 3]>,
 }
 
@@ -45,19 +46,19 @@ struct Ridge {
 }
 
 impl Plane {
-    pub(super) fn new(shift: f64) -> Self {
-        Self { shift, laws: HashMap::new() }
+    pub(super) fn new(shift: f64, tolerance: f64) -> Self {
+        Self { shift, tolerance, laws: HashMap::new() }
     }
 
-    /// An upper bound, within the tolerance, on the largest Σ p^α q^(1-α) - 1 over the plane.
-    pub(super) fn supremum(&mut self, alpha: f64) -> f64 {
-        let (step, shift) = (step_of(self.shift), self.shift);
+    /// An upper bound on the largest Σ p^α q^(1-α) - 1 over the plane: within the tolerance of it, or at most `enough`.
+    pub(super) fn supremum(&mut self, alpha: f64, enough: f64) -> f64 {
+        let (step, shift, tolerance) = (step_of(self.shift), self.shift, self.tolerance);
         let mut best = self.excess(Square { level: 0, x: 0, y: 0 }, alpha);
         // What log ratios may be off by grows with what the divergence may be.
-        let slack = SLACK * (ceiling(best) / best - 1.0) * shift / (1.0 + alpha * shift);
+        let slack = SLACK * (ceiling(best, tolerance) / best - 1.0) * shift / (1.0 + alpha * shift);
         let (radius, rest) = far(alpha, shift, slack, best);
-        let two_classes = line::supremum(SQRT_2 * shift, alpha, slack);
-        let strips = two_classes.max(line::supremum(shift, alpha, slack)) + rest;
+        let two_classes = line::supremum(SQRT_2 * shift, alpha, slack, tolerance);
+        let strips = two_classes.max(line::supremum(shift, alpha, slack, tolerance)) + rest;
         let ridge = Ridge { slack, two_classes };
         let mut squares = BinaryHeap::new();
         for x in -radius..radius {
@@ -68,7 +69,7 @@ impl Plane {
             }
         }
         while let Some(Cell { bound, place }) = squares.pop() {
-            if bound <= ceiling(best).max(strips) || place.level >= LEVEL_MAX {
+            if bound <= ceiling(best, tolerance).max(strips).max(enough) || place.level >= LEVEL_MAX {
                 // The heap gives the largest bound first: nothing left is above this one.
                 return bound.max(best).max(strips) * (1.0 + 1e-12);
             }
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_bound_of_a_square_holds_for_the_points_in_it() {
-        let mut plane = Plane::new(0.2);
+        let mut plane = Plane::new(0.2, super::super::TOLERANCE);
         for alpha in [1.5, 8.0, 20.0] {
             for level in [0, 2, 4] {
                 for (x, y) in [(0, 0), (1, -2), (-3, 2), (2, 2)] {

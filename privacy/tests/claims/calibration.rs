@@ -7,9 +7,12 @@ use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, l
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::ZcdpFilter;
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Deserialize;
+
+/// Published prices, of which one step less is one too few.
+const PLAIN: FilterOrder = FilterOrder::UNBOUNDED;
 
 #[derive(Deserialize)]
 struct Oracle {
@@ -61,7 +64,9 @@ fn caps_and_sigmas_agree_with_the_oracle() {
         let nats = cap.units() as f64 * unit;
         assert!(nats <= case.rho_max && nats > case.rho_max - 4.0 * unit, "{nats}, not {}", case.rho_max);
         for Sigma { queries, sigma } in &case.gnmax {
-            let got = gnmax_sigma_for(epsilon, delta, *queries, &one_move, Lattice::DEFAULT).unwrap().votes();
+            let got = gnmax_sigma_for(epsilon, delta, PLAIN, *queries, &one_move, Lattice::DEFAULT)
+                .unwrap()
+                .votes();
             // Rounding each price up costs at most a unit per query, rounding the scale up one step.
             assert!(
                 got >= *sigma && got < sigma * (1.0 + 1e-6) + 2e-6,
@@ -97,15 +102,15 @@ fn the_result_fits_and_one_step_less_does_not() {
             let lattice = Lattice::new(bits).unwrap();
             let less = |scale: NoiseScale| NoiseScale::from_steps(scale.steps() - 1, lattice).unwrap();
             for queries in [7, 1000] {
-                let sigma = gnmax_sigma_for(epsilon, delta, queries, &who, lattice).unwrap();
+                let sigma = gnmax_sigma_for(epsilon, delta, PLAIN, queries, &who, lattice).unwrap();
                 assert_least(cap, queries, &who, GnMax::new(sigma).into(), GnMax::new(less(sigma)).into());
 
-                let scale = lnmax_scale_for(epsilon, delta, queries, &who, lattice).unwrap();
+                let scale = lnmax_scale_for(epsilon, delta, PLAIN, queries, &who, lattice).unwrap();
                 assert_least(cap, queries, &who, LnMax::new(scale).into(), LnMax::new(less(scale)).into());
 
                 let ratio = 3.75;
                 let (sigma1, sigma2) =
-                    confident_gnmax_sigmas_for(epsilon, delta, queries, ratio, &who, lattice).unwrap();
+                    confident_gnmax_sigmas_for(epsilon, delta, PLAIN, queries, ratio, &who, lattice).unwrap();
                 assert!(sigma1.steps() as f64 >= ratio * sigma2.steps() as f64);
                 assert!((sigma1.steps() - 1) as f64 <= ratio * sigma2.steps() as f64);
                 #[expect(
@@ -133,12 +138,13 @@ fn impossible_targets_are_refused_by_name() {
     let (epsilon, delta) = (Epsilon::new(1.0).unwrap(), Delta::new(1e-5).unwrap());
     let who = sensitivity(PrivacyUnit::Record);
     let lattice = Lattice::DEFAULT;
-    let refusal = gnmax_sigma_for(epsilon, delta, 0, &who, lattice).unwrap_err();
+    let refusal = gnmax_sigma_for(epsilon, delta, PLAIN, 0, &who, lattice).unwrap_err();
     assert!(matches!(refusal, Error::OutOfRange { field: "queries", .. }), "{refusal}");
-    let refusal = lnmax_scale_for(epsilon, delta, u64::MAX, &who, lattice).unwrap_err();
+    let refusal = lnmax_scale_for(epsilon, delta, PLAIN, u64::MAX, &who, lattice).unwrap_err();
     assert!(matches!(refusal, Error::Unreachable { queries: u64::MAX, .. }), "{refusal}");
     for ratio in [0.0, -1.0, f64::NAN, 1e9] {
-        let refusal = confident_gnmax_sigmas_for(epsilon, delta, 10, ratio, &who, lattice).unwrap_err();
+        let refusal =
+            confident_gnmax_sigmas_for(epsilon, delta, PLAIN, 10, ratio, &who, lattice).unwrap_err();
         assert!(
             matches!(
                 refusal,

@@ -15,4 +15,5 @@ mod prices;
 mod sanitised;
 mod sensitivity;
 mod soundness;
+mod truncated;
 mod worst_case;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::planning::{Aim, Plan, Target, assumed_model, plans, scaled};
-use conclave_privacy::quantity::{Delta, Epsilon, Scale};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Scale};
 use serde::Serialize;
 
 use super::super::values::{at_least_one, delta, epsilon, positive};
@@ -97,8 +97,9 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
         (Some(epsilon), _) => Aim::Budget(epsilon),
         (None, sigma) => Aim::Noise(Scale::new(sigma.unwrap_or_default())?),
     };
+    let target = Target { queries: args.queries, delta: args.delta, order: FilterOrder::UNBOUNDED, aim };
     let step = Progress::on(console).step("Planning");
-    let found = plans(&Target { queries: args.queries, delta: args.delta, aim }, args.teachers, &model)?;
+    let found = plans(&target, args.teachers, &model)?;
     drop(step);
     let told = Told {
         teachers: args.teachers,
@@ -120,7 +121,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
 
 fn words(told: &Told) -> String {
     let mut text = format!(
-        "{} queries to {} teachers; unit {}, adjacency {}, δ = {:e}; vote model: {}\n\n{:<16}{:>10} {:>10} {:>9} {:>10}{:>8}{:>9}{:>9}{:>12}\n",
+        "{} queries to {} teachers; unit {}, adjacency {}, δ = {:e}; vote model: {}\n\n{:<16}{:>10} {:>10} {:>9} {:>10}{:>8}{:>10}{:>9}{:>9}{:>12}\n",
         told.queries,
         told.teachers,
         told.unit,
@@ -133,6 +134,7 @@ fn words(told: &Told) -> String {
         "T",
         "answers",
         "agree",
+        "ε ledger",
         "ε zcdp",
         "ε pld",
         "ε exact-wc"
@@ -143,7 +145,7 @@ fn words(told: &Told) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<16}{:>10} {:>10} {:>9} {:>10.0}{:>7.1}%{:>9}{:>9}{:>12}",
+            "{:<16}{:>10} {:>10} {:>9} {:>10.0}{:>7.1}%{:>10}{:>9}{:>9}{:>12}",
             row.mechanism,
             row.sigma,
             or_dash(row.sigma1),
@@ -153,11 +155,13 @@ fn words(told: &Told) -> String {
             epsilons[0],
             epsilons[1],
             epsilons[2],
+            epsilons[3],
         );
     }
     text.push_str(
-        "\nagree: the expected share of answers that are the most frequent vote. The ledger charges by zcdp; pld holds for a plan\n\
-         that is fixed, exact-worst-case for a cap on the answers that is stated before the votes. Most right answers first.\n",
+        "\nagree: the expected share of answers that are the most frequent vote. ledger is what accounts are charged; zcdp\n\
+         is what plain zCDP would say, pld holds for a plan that is fixed, exact-worst-case for a cap on the answers that is\n\
+         stated before the votes. Most right answers first.\n",
     );
     if told.vote_model == "assumed" {
         text.push_str(
@@ -181,6 +185,7 @@ impl From<&Plan> for Row {
             accountant: name.as_str(),
             epsilon: *epsilon,
         };
+        let ledger = Cost { accountant: "ledger", epsilon: plan.charged };
         Self {
             mechanism,
             sigma,
@@ -188,7 +193,7 @@ impl From<&Plan> for Row {
             threshold,
             expected_answers: plan.answers,
             expected_agreement: plan.agreement,
-            accounts: plan.epsilons.iter().map(cost).collect(),
+            accounts: [ledger].into_iter().chain(plan.epsilons.iter().map(cost)).collect(),
         }
     }
 }

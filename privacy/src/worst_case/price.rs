@@ -1,0 +1,85 @@
+//! The exact worst case as a price: what one step costs an account that bounds the orders up to ω.
+//!
+//! ρ_ω = max R(α)/α over the account's orders, of the law that is drawn, rounded up to a unit. It is searched once per process
+//! and scale: ω first, then the other orders, which need to be searched no further than to show that they do not exceed it.
+//!
+//! The figure is a function of the step's integers alone, the same on every machine: the arithmetic is IEEE doubles in one
+//! order, and the functions are those of `libm` in Rust.
+
+use super::lattice_gap::Drawn;
+use super::{PRODUCT_MAX, SHIFT_MIN, line, plane};
+use crate::numerics::widen_up;
+use crate::quantity::{FilterOrder, NoiseScale, Rho};
+use libm::{expm1, log1p};
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// A step whose exact worst case is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// The argmax of counts with Gaussian noise; one vote moves from one class to another.
+    Argmax,
+    /// The largest count with Gaussian noise against a threshold; it moves by at most one.
+    Threshold,
+}
+
+/// ρ_ω of `step` for one moved vote; none where it is not known to be below the published price.
+pub(crate) fn price(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
+    let key = (step, scale, order);
+    // A panic elsewhere cannot leave a wrong figure here: prices are inserted whole.
+    if let Some(known) = PRICES.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return *known;
+    }
+    let found = search(step, scale, order);
+    let mut prices = PRICES.lock().unwrap_or_else(PoisonError::into_inner);
+    if prices.len() >= PRICES_MAX {
+        prices.clear();
+    }
+    prices.insert(key, found);
+    found
+}
+
+fn search(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
+    let largest = f64::from(order.get());
+    let shift = 1.0 / scale.votes();
+    if order.is_unbounded()
+        || largest * shift > PRODUCT_MAX.min(PRICED_MAX)
+        || !(SHIFT_MIN..=1.0).contains(&shift)
+    {
+        return None;
+    }
+    let (noises, published) = match step {
+        Step::Argmax => (2.0, shift * shift),
+        Step::Threshold => (1.0, 0.5 * shift * shift),
+    };
+    let drawn = Drawn { step: 1.0 / scale.steps() as f64, noises, published };
+    let mut plane = plane::Plane::new(shift, PRICE_TOLERANCE);
+    let mut supremum = |alpha: f64, enough: f64| match step {
+        Step::Argmax => plane.supremum(alpha, enough),
+        Step::Threshold => line::supremum(shift, alpha, 0.0, PRICE_TOLERANCE),
+    };
+    // R/α of the continuous law at ω. Where it is not larger at another order, that order need not be searched to the end.
+    let at_largest = supremum(largest, 0.0);
+    let rate = log1p(at_largest) / ((largest - 1.0) * largest);
+    let rates = order.orders().iter().map(|&alpha| {
+        let enough = expm1((alpha - 1.0) * alpha * rate);
+        let excess = if alpha < largest { supremum(alpha, enough) } else { at_largest };
+        log1p(drawn.excess(excess, alpha)) / ((alpha - 1.0) * alpha)
+    });
+    // Not `f64::max`, which would drop what is not a number.
+    let largest_rate = rates.fold(0.0, |largest, rate| if rate <= largest { largest } else { rate });
+    Rho::from_nats_up(widen_up(largest_rate, ROUNDING))
+}
+
+/// What was searched for in this process; at most [`PRICES_MAX`] figures.
+static PRICES: LazyLock<Mutex<Prices>> = LazyLock::new(Mutex::default);
+
+type Prices = HashMap<(Step, NoiseScale, FilterOrder), Option<Rho>>;
+
+const PRICES_MAX: usize = 1 << 12;
+/// How much above the supremum a price may be, in relative terms: coarser than for reports, and five times as fast.
+const PRICE_TOLERANCE: f64 = 2e-4;
+/// Above this ω/σ the gain is below an eighth, the search long, and the published price is charged.
+const PRICED_MAX: f64 = 3.5;
+/// σ and 1/σ as doubles, and the last operations.
+const ROUNDING: f64 = 1e-12;
