@@ -58,6 +58,13 @@ fn the_student_has_no_code_with_which_to_spend_budget() {
 }
 
 #[test]
+fn no_node_contains_the_attacks() {
+    for node in ["conclave-teacher-node", "conclave-aggregator", "conclave-student"] {
+        assert_never_reaches(node, &["conclave-attack-harness"]);
+    }
+}
+
+#[test]
 fn privacy_and_learning_have_no_runtime_and_no_network() {
     for package in ["conclave-privacy", "conclave-learning"] {
         assert_never_reaches(package, &RUNTIME_AND_NETWORK);

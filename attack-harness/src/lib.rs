@@ -1,0 +1,25 @@
+//! The attack harness: tries to break the promises, with what an outsider has.
+//!
+//! | step | module |
+//! |---|---|
+//! | what an attacker may touch, by capability | [`access`] |
+//! | what it costs: queries, calls, time, privacy | [`meter`] |
+//! | who attacks, what they know and may do, in MITRE ATLAS terms | [`threat_model`] |
+//! | the attacks, one file each | [`attacks`] |
+//! | how sure a measured share is | [`proportion`] |
+//!
+//! An attack asks for the least capability that it needs, so one that needs scores does not compile against a service that
+//! gives labels only. It asks through a [`meter::Meter`], which counts and refuses. It knows neither sockets nor services:
+//! whoever owns a connection implements the capability.
+//!
+//! What it does not do: it is in no node's image, it repairs nothing, and a number of it is never a guarantee. An attack that
+//! fails shows that this attack failed.
+
+pub mod access;
+pub mod attacks;
+mod error;
+pub mod meter;
+pub mod proportion;
+pub mod threat_model;
+
+pub use error::{Error, Result};
