@@ -50,6 +50,7 @@
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
 //! | a Theorem 6 cost may be published with noise | Papernot et al. 2018, Algorithm 3 and Theorem 23, where C5 and C6 hold: seen on a grid, not proven | as published | [`smooth_sensitivity`] |
+//! | a mechanism loses at least so much, except with a stated probability | Clopper and Pearson 1934 on samples that chose nothing; Steinke, Nasr and Jagielski 2023, Theorem 5.2 | down | [`audit`] |
 //! | calibrated noise fits its target, and one step less does not | the integer prices above | exact | [`calibrate`] |
 //!
 //! # What it does not cover
@@ -73,6 +74,7 @@
 
 pub mod accountant;
 pub mod analysis;
+pub mod audit;
 pub mod calibrate;
 pub mod counts;
 pub mod data_dependent;

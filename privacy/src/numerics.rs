@@ -4,7 +4,7 @@
 //! into a bound widens it. [`widen_up`] is how.
 
 use libm::{erfc, exp, expm1, log, log1p, sqrt};
-use std::f64::consts::{FRAC_1_SQRT_2, LN_2};
+use std::f64::consts::{FRAC_1_SQRT_2, LN_2, TAU};
 
 /// ln(2π)/2.
 const HALF_LN_TWO_PI: f64 = 0.918_938_533_204_672_7;
@@ -54,6 +54,29 @@ pub(crate) fn log_normal_density(x: f64) -> f64 {
     -0.5 * x * x - HALF_LN_TWO_PI
 }
 
+/// Φ⁻¹(e^log_p), by Newton's method on ln Φ, which is concave: it converges from the left of the root.
+pub(crate) fn normal_quantile(log_p: f64) -> f64 {
+    if log_p >= 0.0 {
+        return f64::INFINITY;
+    }
+    // The asymptotic root where p is small; -1 is left of the others.
+    let twice = -2.0 * log_p;
+    let mut z = if log_p < -2.0 { -sqrt(twice - log(TAU * (twice - 1.0).max(1.0))) } else { -1.0 };
+    for _ in 0..NEWTON_STEPS {
+        let value = log_normal_cdf(z);
+        let slope = exp(log_normal_density(z) - value);
+        let step = (log_p - value) / slope;
+        z += step;
+        // Convergence is quadratic: the next step would be below the last digit.
+        if step.abs() <= 1e-8 * z.abs().max(1.0) {
+            break;
+        }
+    }
+    z
+}
+
+/// Newton doubles its digits each time.
+const NEWTON_STEPS: usize = 60;
 /// e^x - 1 - x, with its relative accuracy kept around 0.
 pub(crate) fn exp_minus_tangent(x: f64) -> f64 {
     if x.abs() > 0.5 {

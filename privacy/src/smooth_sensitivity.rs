@@ -16,11 +16,11 @@
 use crate::Error;
 use crate::counts::VoteCounts;
 use crate::data_dependent::{Theorem6, gnmax_log_q, threshold_rdp};
-use crate::numerics::{log_normal_cdf, log_normal_density};
+use crate::numerics::{log_normal_cdf, normal_quantile};
 use crate::quantity::{RdpOrder, Scale, in_range};
 use crate::secret::Secret;
-use libm::{exp, log, log1p, sqrt};
-use std::f64::consts::{SQRT_2, TAU};
+use libm::{exp, log, log1p};
+use std::f64::consts::SQRT_2;
 
 /// How far the Theorem 6 cost of one GNMax answer can move, for fixed noise, classes and order.
 #[derive(Debug, Clone)]
@@ -270,29 +270,6 @@ fn falls(values: impl Iterator<Item = f64>) -> bool {
     })
 }
 
-/// Φ⁻¹(e^log_p), by Newton's method on ln Φ, which is concave: it converges from the left of the root.
-fn normal_quantile(log_p: f64) -> f64 {
-    if log_p >= 0.0 {
-        return f64::INFINITY;
-    }
-    // The asymptotic root where p is small; -1 is left of the others.
-    let twice = -2.0 * log_p;
-    let mut z = if log_p < -2.0 { -sqrt(twice - log(TAU * (twice - 1.0).max(1.0))) } else { -1.0 };
-    for _ in 0..NEWTON_STEPS {
-        let value = log_normal_cdf(z);
-        let slope = exp(log_normal_density(z) - value);
-        let step = (log_p - value) / slope;
-        z += step;
-        // Convergence is quadratic: the next step would be below the last digit.
-        if step.abs() <= 1e-8 * z.abs().max(1.0) {
-            break;
-        }
-    }
-    z
-}
-
-/// Newton doubles its digits each time.
-const NEWTON_STEPS: usize = 60;
 /// ln q below which no crossing is looked for.
 const LOG_Q_MIN: f64 = -1e12;
 const HALVINGS: usize = 80;

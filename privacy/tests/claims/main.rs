@@ -5,6 +5,7 @@
 
 mod accounting;
 mod argmax_law;
+mod audit;
 mod calibration;
 mod chi_square;
 mod data_dependent;
