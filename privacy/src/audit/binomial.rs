@@ -158,7 +158,7 @@ mod tests {
             let above = wrong(&|k| probability_at_least(k, 40, at(0.1)) > p);
             let below = wrong(&|k| probability_at_most(k, 40, at(0.1)) < p);
             assert!(above <= 0.1 && below <= 0.1, "{p}: {above}, {below}");
-            assert!(above + below > 0.05, "{p}: {above}, {below}");
+            assert!(above + below > 0.03, "{p}: {above}, {below}");
         }
     }
 }

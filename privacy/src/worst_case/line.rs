@@ -6,7 +6,7 @@
 //! found.
 
 use super::ceiling;
-use super::outcome::rare;
+use super::outcome::{certain, rare, rare_from};
 use crate::data_dependent::psi;
 use crate::numerics::{log_normal_cdf, normal_cdf};
 use std::collections::BinaryHeap;
@@ -38,11 +38,10 @@ impl<T> Ord for Cell<T> {
 /// An upper bound, within the tolerance, on sup over z of Σ p^α q^(1-α) - 1 for the pair (Φ(z), Φ(z-s)), when each
 /// log ratio may be off by `slack`.
 pub(super) fn supremum(shift: f64, alpha: f64, slack: f64, tolerance: f64) -> f64 {
-    let slack = slack + 1e-14 * (1.0 + shift);
     // z = s/2 is the symmetric point, a good value to start from.
     let mut best = value(0.5 * shift, 0.5 * shift, shift, alpha, slack);
-    // Beyond the reach one outcome is so rare that it cannot add more than a part of that.
-    let reach = reach(shift, alpha, best);
+    // Beyond the reach one outcome is so rare and the other so certain that both add no more than half of that.
+    let reach = reach(shift, alpha, slack, best);
     let mut cells = BinaryHeap::new();
     let first = (reach / FIRST_CELL).ceil();
     let mut low = -first * FIRST_CELL;
@@ -66,19 +65,29 @@ pub(super) fn supremum(shift: f64, alpha: f64, slack: f64, tolerance: f64) -> f6
 
 /// An upper bound for z in `low..=high`; the value itself, up to the slack, if they are equal.
 fn value(low: f64, high: f64, shift: f64, alpha: f64, slack: f64) -> f64 {
+    // ln Φ is accurate to units in the last place of itself and of its argument times its slope.
+    let depth = low.abs().max(high.abs()) + shift;
+    let slack = slack + LOG_CDF_ERROR * (2.0 + depth * depth);
     let gains = log_normal_cdf(low) - log_normal_cdf(low - shift) + slack;
     let loses = log_normal_cdf(-high) - log_normal_cdf(shift - high) - slack;
     (normal_cdf(high - shift) * psi(alpha, gains) + normal_cdf(shift - low) * psi(alpha, loses))
         * (1.0 + 1e-13)
 }
 
-/// Beyond |z| = reach, the rarer outcome adds at most a tenth of `best`, and the other almost nothing.
-fn reach(shift: f64, alpha: f64, best: f64) -> f64 {
-    let mut reach = 4.0_f64;
-    while rare(normal_cdf(shift - reach), alpha, shift) * 2.0 > 0.1 * best {
+/// Beyond |z| = reach both outcomes together add at most half of `best`.
+fn reach(shift: f64, alpha: f64, slack: f64, best: f64) -> f64 {
+    let mut reach = rare_from(alpha, shift);
+    let adds = |reach: f64| {
+        let q = normal_cdf(-reach);
+        rare(q, alpha, shift, slack) + certain(q, alpha, slack)
+    };
+    while adds(reach) > 0.5 * best {
         reach += 0.5;
     }
     reach + shift
 }
+
+/// Twice the error of ln Φ(z), per 2 + z².
+const LOG_CDF_ERROR: f64 = 2e-15;
 
 const FIRST_CELL: f64 = 0.25;

@@ -7,12 +7,12 @@
 //! - the Hessian of g lies between -1 and 0 (log-concave by Prékopa; g + |z|²/2 is a log moment generating function);
 //! - |∇g|² <= 2 ln(1/q): ∇g is the mean of the normal given the set, and the divergence of the conditioned normal from
 //!   the normal, ln(1/q), is at least half the square of that mean (transport inequality, Talagrand 1996);
-//! - third derivatives in unit directions are at most √5: they are third central moments of a law that is at least as
-//!   log-concave as the normal, whose variances are at most 1 (Brascamp and Lieb 1976) and fourth central moments at most
-//!   1 + 4 = 5 (Poincaré's inequality for the square).
+//! - third derivatives by unit directions a, a, e are at most 2: they are mixed central moments E\[A²E\] of a law that is at least
+//!   as log-concave as the normal, so of A² - E\[A²\], whose variance is at most 4 Var A <= 4 (Poincaré's inequality), and of E, whose
+//!   variance is at most 1 (Brascamp and Lieb 1976); the rest is Cauchy's inequality.
 
 use crate::data_dependent::{psi, psi_slope};
-use libm::{exp, log, sqrt};
+use libm::{exp, expm1, log, log1p, sqrt};
 use std::f64::consts::SQRT_2;
 
 /// An outcome at a point of the plane and at its neighbour.
@@ -57,13 +57,14 @@ impl Outcome {
         let steepest = psi_slope(alpha, highest.max(0.0)).max(below);
         // ψ'' grows with L above 0; below, it is at most ψ''(0) = α(α-1).
         let bend = if highest > 0.0 {
-            alpha * (alpha * exp(alpha * highest) - exp(highest))
+            let above_one = alpha - 1.0;
+            alpha * exp(highest) * (alpha * expm1(above_one * highest) + above_one)
         } else {
             alpha * (alpha - 1.0)
         };
         let slope = norm(self.slope_q) + radius;
         // L' and L'' come from the Hessian of ln over the step, and from its change.
-        let (first, second) = (step, (SQRT_5 * step).min(1.0));
+        let (first, second) = (step, (THIRD_MAX * step).min(1.0));
         self.q_within(radius)
             * (slope * slope * value
                 + 2.0 * slope * steepest * first
@@ -87,16 +88,32 @@ impl Outcome {
     }
 }
 
-/// The most that an outcome can add whose probability is at most `q` at the neighbour, at distance `step`.
-pub(super) fn rare(q: f64, alpha: f64, step: f64) -> f64 {
-    q * psi(alpha, step * (sqrt(-2.0 * log(q)) + step))
+/// The most that an outcome can add whose probability is at most `q` at the neighbour, at distance `step`, when its log
+/// ratio may be off by `slack`; `q` must be below Φ(-[`rare_from`]).
+///
+/// L is at most the step times the slope at the neighbour, which is at most x = sqrt(2 ln 1/q), and at least minus the step times
+/// the slope here, which is larger by at most the step; ψ(-L) <= ψ(L) for L > 0.
+pub(super) fn rare(q: f64, alpha: f64, step: f64, slack: f64) -> f64 {
+    q * psi(alpha, step * (sqrt(-2.0 * log(q)) + step) + slack)
+}
+
+/// The depth x from which on [`rare`] only falls with q = e^(-x²/2): ψ'/ψ <= α + 2/L for L > 0, because α(α-1)(e^L - 1) L <= 2ψ,
+/// so its logarithm changes by at most -x + α·step + 2/(x + step) for each unit of x.
+pub(super) fn rare_from(alpha: f64, step: f64) -> f64 {
+    (alpha * step + 2.0).max(4.0)
+}
+
+/// The most that an outcome can add whose probability is at least 1 - `rest` in both worlds.
+pub(super) fn certain(rest: f64, alpha: f64, slack: f64) -> f64 {
+    psi(alpha, slack - log1p(-rest))
 }
 
 pub(super) fn norm([x, y]: [f64; 2]) -> f64 {
     sqrt(x * x + y * y)
 }
 
-const SQRT_5: f64 = 2.236_067_977_499_79;
+/// The most that a third derivative of ln q by unit directions can be.
+const THIRD_MAX: f64 = 2.0;
 
 /// How far the neighbour is in the plane: (u - δ, v + δ).
 pub(super) const fn step_of(shift: f64) -> f64 {

@@ -6,17 +6,18 @@
 //! [`super::outcome`]. Squares are cut in four, largest bound first, until the largest bound is within the tolerance of
 //! the best value found.
 //!
-//! The plane beyond |u|, |v| <= R is three strips and the rest. Where u < -R, i wins with probability at most Φ(-R): what
-//! remains is the pair (j, another) on a line with shift δ, with each log ratio off by at most Φ(-R)/ε, plus what so
-//! rare an outcome can add; where a second outcome has a probability below ε, the same bound on rare outcomes covers both.
-//! Likewise v < -R. Where u > R or v > R another wins with probability at most Φ(δ - R), and (i, j) is the pair on a line
-//! with d = (u-v)/√2 and shift √2 δ: the two-class limit. The same bound serves squares inside in which another is
+//! The plane beyond |u|, |v| <= R is three strips, in each of which one outcome has a probability of at most Φ(δ - R) in both worlds
+//! and the other two are nearly a pair on a line. Where u < -R, p_j >= Φ(v) Φ(-u) and another has Φ(-v) Φ(-u): the pair
+//! (Φ(v), Φ(-v)) with each log ratio off by less than 2Φ(-R). Likewise v < -R. Where u > R or v > R, (i, j) is the pair on a line
+//! with d = (u-v)/√2 and shift √2 δ, the two-class limit: p_i is between Φ(d) - Φ(δ - R) and Φ(d), p_j likewise, which moves a log ratio
+//! by at most 2Φ(δ - R)/ε unless one of the two is below ε in one world; then it is below Φ(√2 δ - deep) in the other, with
+//! ε = Φ(-deep), and two rare outcomes and a certain one add at most half of the best value found. The same bound serves squares inside in which another is
 //! rare: i loses to it at most what it has, so each log ratio is off by at most the odds of another against i or j. Along this
 //! ridge the value hardly changes, and squares could not be told apart by their own bounds.
 
 use super::ceiling;
 use super::line::{self, Cell};
-use super::outcome::{Outcome, norm, rare, step_of};
+use super::outcome::{Outcome, certain, norm, rare, rare_from, step_of};
 use crate::numerics::{log_normal_cdf, log_normal_density, normal_cdf};
 use libm::{exp, log};
 use std::collections::{BinaryHeap, HashMap};
@@ -145,20 +146,24 @@ impl Square {
 /// add there.
 fn far(alpha: f64, shift: f64, slack: f64, best: f64) -> (i64, f64) {
     let step = step_of(shift);
-    // Two outcomes below ε add less than half of the best value.
-    let mut deep = 4.0_f64;
-    while 2.0 * rare(normal_cdf(-deep), alpha, step) > 0.1 * best {
+    let mut deep = rare_from(alpha, step) + step;
+    let adds = |deep: f64| {
+        let q = normal_cdf(step - deep);
+        2.0 * rare(q, alpha, step, 0.0) + certain(2.0 * q, alpha, 0.0)
+    };
+    while adds(deep) > 0.5 * best {
         deep += 0.5;
     }
     let epsilon = normal_cdf(-deep);
     let mut radius = deep.ceil();
     let outside = |radius: f64| normal_cdf(shift - radius);
-    while 2.0 * outside(radius) / epsilon > slack || rare(outside(radius), alpha, step) > 1e-9 * best {
+    let left = |radius: f64| rare(outside(radius), alpha, step, 0.0);
+    while 2.0 * outside(radius) / epsilon > slack || left(radius) > 1e-9 * best {
         radius += 1.0;
     }
     #[expect(clippy::cast_possible_truncation, reason = "a few dozen")]
     let squares = radius as i64;
-    (squares, rare(outside(radius), alpha, step))
+    (squares, left(radius))
 }
 
 /// ln of the three probabilities at (u, v) with their gradients.
@@ -241,6 +246,23 @@ mod tests {
         for (u, v) in [(0.0, 0.0), (1.0, -2.0), (-3.0, 0.5), (6.0, 5.0), (-7.0, -6.0), (12.0, -12.0)] {
             let sum: f64 = log_law(u, v).iter().map(|(log_p, _)| exp(*log_p)).sum();
             assert!((sum - 1.0).abs() < 1e-13, "({u}, {v}): {sum}");
+        }
+    }
+
+    #[test]
+    fn log_probabilities_are_as_accurate_as_stated_wherever_the_counts_are() {
+        // mpmath, 30 digits, Gauss-Legendre on short pieces (tanh-sinh stops too early where probabilities are small).
+        for (u, v, expected) in [
+            (-10.3125, 8.1875, -91.617_360_953_632_8),
+            (-3.0, 5.0, -18.741_805_918_406_18),
+            (1.0, -2.0, -0.175_876_962_476_482_44),
+            (-2.0, 3.0, -8.693_434_211_048_264),
+            (3.0, 9.0, -11.413_510_222_541_06),
+            (9.0, 3.0, -1.104_530_949_849_91e-5),
+        ] {
+            let (found, _) = log_law(u, v)[0];
+            let allowed = LAW_ERROR * (1.0 + f64::abs(expected));
+            assert!((found - expected).abs() <= allowed, "({u}, {v}): {found}, not {expected}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The exact worst case against an independent optimiser: never below it, and above it by no more than the tolerance.
 
 use crate::data_dependent::{orders, scale, votes_of};
+use conclave_privacy::VoteCounts;
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::secret::Analyst;
 use conclave_privacy::worst_case;
@@ -53,5 +54,26 @@ fn beyond_the_search_the_published_price_stands_in() {
     for (sigma, order) in [(0.5, 2.0), (1e7, 8.0), (40.0, 1e4)] {
         let found = worst_case::gnmax(scale(sigma), &orders(&[order]))[0];
         assert!((found * sigma * sigma / order - 1.0).abs() < 1e-12, "{sigma} {order}: {found}");
+    }
+}
+
+#[test]
+fn orders_next_to_one_lose_no_digits() {
+    // Divergences grow with the order; next to 1 they are the relative entropy, and 10^-4 further up hardly more.
+    let at = orders(&[1.0 + 1e-15, 1.0 + 1e-12, 1.0 + 1e-8, 1.0001]);
+    let data = |votes: Vec<u64>| {
+        let mechanism = NoisyVote::GnMax { sigma: scale(40.0) };
+        let mut data = DataDependent::new(mechanism, Method::Exact, &at);
+        data.joint(&VoteCounts::new(votes).unwrap()).open(&Analyst::who_may_see_the_votes())
+    };
+    let costs = [
+        worst_case::gnmax(scale(40.0), &at),
+        worst_case::threshold(scale(150.0), &at),
+        data(vec![130, 120, 0]),
+        data(vec![250, 0, 0]),
+    ];
+    for cost in costs {
+        let last = cost[3];
+        assert!(cost.iter().all(|cost| (cost / last - 1.0).abs() < 1e-3), "{cost:?}");
     }
 }
