@@ -2,10 +2,11 @@
 
 use std::error::Error;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "conclave/common/v1/common.proto",
     "conclave/campaign/v1/campaign.proto",
     "conclave/teacher/v1/teacher.proto",
+    "conclave/teacher/v1/work.proto",
     "conclave/student/v1/student.proto",
 ];
 

@@ -43,6 +43,8 @@ pub struct AggregatorConfig {
     pub accounts: AccountsConfig,
     /// Who takes part, and where.
     pub nodes: Vec<NodeConfig>,
+    /// Where nodes with mode `dial-out` are received: `ADDRESS:PORT`.
+    pub nodes_listen: Option<SocketAddr>,
     /// How much is under way at once.
     #[serde(default)]
     pub flow: Flow,
@@ -130,8 +132,22 @@ pub struct NodeConfig {
     pub organisation: String,
     /// The node, as in its certificate.
     pub node: String,
-    /// `HOST:PORT`.
-    pub address: String,
+    /// Who dials whom.
+    #[serde(default)]
+    pub mode: Mode,
+    /// `HOST:PORT` of a node that listens.
+    pub address: Option<String>,
+}
+
+/// Who dials whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The node listens, and is dialled.
+    #[default]
+    Listen,
+    /// The node listens to nobody, and dials in.
+    DialOut,
 }
 
 impl AggregatorConfig {
@@ -143,6 +159,7 @@ impl AggregatorConfig {
         let campaign = check.campaign(&config.campaign);
         let accounts = check.accounts(&config.accounts);
         let nodes = check.nodes(&config.nodes);
+        check.nodes_listen(config);
         check.flow(&config.flow);
         if config.campaign.epsilon > config.accounts.epsilon {
             let fix = format!(
@@ -158,6 +175,7 @@ impl AggregatorConfig {
                 pool,
                 ledger: config.ledger.clone(),
                 nodes,
+                nodes_listen: config.nodes_listen,
                 flow: config.flow,
                 server: config.server,
                 channel: config.channel,
@@ -228,10 +246,20 @@ impl Check<'_> {
         }
         let mut organisations = HashSet::new();
         let mut nodes = Vec::new();
-        for (index, NodeConfig { organisation, node, address }) in configs.iter().enumerate() {
+        for (index, NodeConfig { organisation, node, mode, address }) in configs.iter().enumerate() {
             let key = |field: &str| format!("nodes[{index}].{field}");
             if !organisations.insert(organisation) {
                 self.fault(&key("organisation"), organisation, "name every organisation once");
+            }
+            match (mode, address) {
+                (Mode::Listen, None) => {
+                    let fix = "give HOST:PORT where the node listens, or mode = \"dial-out\" if it dials in";
+                    self.fault(&key("address"), "absent", fix);
+                }
+                (Mode::DialOut, Some(address)) => {
+                    self.fault(&key("address"), address, "leave it out: a node that dials in has none");
+                }
+                _ => {}
             }
             let organisation =
                 self.take(&key("organisation"), organisation, OrganisationId::new(organisation));
@@ -241,6 +269,28 @@ impl Check<'_> {
             }
         }
         nodes
+    }
+
+    /// The address for nodes that dial in is there if and only if there are such nodes; they need certificates.
+    fn nodes_listen(&mut self, config: &AggregatorConfig) {
+        let dialling = config.nodes.iter().any(|node| node.mode == Mode::DialOut);
+        match config.nodes_listen {
+            None if dialling => {
+                let fix = "give the address at which nodes with mode = \"dial-out\" are received";
+                self.fault("nodes_listen", "absent", fix);
+            }
+            Some(address) if !dialling => {
+                self.fault("nodes_listen", address, "leave it out: no node has mode = \"dial-out\"");
+            }
+            Some(address) if address == config.listen && address.port() != 0 => {
+                self.fault("nodes_listen", address, "give another port than that of listen, for students");
+            }
+            _ => {}
+        }
+        if dialling && config.plaintext_loopback {
+            let fix = "a node that dials in is known by its certificate alone: give a kit";
+            self.fault("plaintext_loopback", true, fix);
+        }
     }
 
     fn flow(&mut self, flow: &Flow) {

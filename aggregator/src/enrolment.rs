@@ -140,7 +140,7 @@ fn check(answer: &DescribeResponse, node: &NodeSettings, settings: &Settings) ->
     let spoken = answer.protocol.map_or(0, |version| version.major);
     let same_version = "run the same major version on both sides";
     differs("protocol version", &spoken.to_string(), &PROTOCOL.major.to_string(), same_version)?;
-    let identity = "give the address of the node that this entry names";
+    let identity = "give the address of the node that this entry names, and the node its own kit";
     differs("organisation", &answer.organisation, node.organisation.as_str(), identity)?;
     differs("name", &answer.node, node.node.as_str(), identity)?;
     let pool = &settings.pool;
@@ -337,7 +337,7 @@ fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
 }
 
 fn misfit(node: &NodeSettings, problem: String, fix: &str) -> Error {
-    let node = format!("{}/{} at {}", node.organisation, node.node, node.address);
+    let node = format!("{}/{} at {}", node.organisation, node.node, node.place());
     Error::Node { node, problem, fix: fix.to_owned() }
 }
 

@@ -3,6 +3,7 @@
 //! | step | module |
 //! |---|---|
 //! | ask the silos who they are, agree on a contract, open accounts | `opening`, `enrolment`, `sessions` |
+//! | receive nodes that nobody can dial | `leases` (pure), `desk`, `work` |
 //! | decide which queries are asked together, and when it is over | `campaign` (pure), run by `driver` |
 //! | see what an opening would find, and change nothing | [`rehearsal`] |
 //! | set the worst case aside before anybody is asked | `admission` |
@@ -19,9 +20,11 @@
 mod admission;
 mod campaign;
 pub mod config;
+mod desk;
 mod driver;
 mod enrolment;
 mod error;
+mod leases;
 mod opening;
 mod published;
 mod query;
@@ -34,6 +37,7 @@ pub mod settings;
 mod status;
 #[cfg(conclave_weakened = "selectable")]
 mod weakened;
+mod work;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -52,17 +56,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Ledger;
 use crate::campaign::{Bounds, Campaign, Phase};
+use crate::desk::Desks;
 use crate::driver::{Engine, Nodes};
 use crate::published::Published;
 use crate::rpc::CampaignRpc;
 use crate::sessions::Session;
 use crate::status::Standing;
+use crate::work::WorkServer;
 
 pub use config::{AggregatorConfig, ENV_PREFIX};
 pub use error::{Error, Result};
 pub use rpc::ROLES;
 pub use run::{read_pool, run};
 pub use settings::{AccountSettings, CampaignSettings, Flow, NodeSettings, Settings, Transport};
+pub use work::WORK_ROLES;
 
 /// An aggregator whose ledger is open and whose silos have agreed; it does not listen yet.
 ///
@@ -73,6 +80,7 @@ pub struct Aggregator<N> {
     contract: Arc<Contract>,
     ledger: Ledger,
     sessions: Vec<Arc<Session>>,
+    work: Option<WorkServer>,
     answers: Vec<Released>,
     reserved: Vec<Reservation>,
     epoch: u32,
@@ -93,26 +101,41 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         shutdown: &CancellationToken,
     ) -> Result<Self> {
         let (book, epoch) = opening::open_book(&settings.ledger, N::SIMULATED).await?;
-        let opened =
-            shutdown.run_until_cancelled(opening::open_campaign(&settings, &transport, &book, N::SIMULATED));
-        match opened.await.unwrap_or(Err(Error::Interrupted)) {
-            Ok(opened) => Ok(Self {
-                settings: Arc::new(settings),
-                transport,
-                contract: Arc::new(opened.contract),
-                ledger: opened.ledger,
-                sessions: opened.sessions,
-                answers: opened.answers,
-                reserved: opened.reserved,
-                epoch,
-                noise,
-            }),
+        match Self::enrol(settings, transport, noise, epoch, &book, shutdown).await {
+            Ok(aggregator) => Ok(aggregator),
             Err(error) => {
                 // The first error counts; a ledger that was only read closes without one.
                 let _ = close(book).await;
                 Err(error)
             }
         }
+    }
+
+    async fn enrol(
+        settings: Settings,
+        transport: Transport,
+        noise: N,
+        epoch: u32,
+        book: &BookHandle,
+        shutdown: &CancellationToken,
+    ) -> Result<Self> {
+        let desks = Desks::of(&settings.nodes)?;
+        // First of all: who cannot be dialled must be able to say who it is.
+        let work = WorkServer::open(&settings, &transport, &desks).await?;
+        let opening = opening::open_campaign(&settings, &transport, &desks, book, N::SIMULATED);
+        let opened = shutdown.run_until_cancelled(opening).await.unwrap_or(Err(Error::Interrupted))?;
+        Ok(Self {
+            settings: Arc::new(settings),
+            transport,
+            contract: Arc::new(opened.contract),
+            ledger: opened.ledger,
+            sessions: opened.sessions,
+            work,
+            answers: opened.answers,
+            reserved: opened.reserved,
+            epoch,
+            noise,
+        })
     }
 
     /// What every silo agreed to.
@@ -133,7 +156,8 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
     }
 
     async fn listen(self, address: SocketAddr, shutdown: CancellationToken) -> Result<Running> {
-        let Self { settings, transport, contract, ledger, sessions, answers, reserved, epoch, noise } = self;
+        let Self { settings, transport, contract, ledger, sessions, work, answers, reserved, epoch, noise } =
+            self;
         // Ends with the process's token, and also when the server cannot start.
         let stop = shutdown.child_token();
         let nodes = Arc::new(Nodes::new(sessions, &contract));
@@ -184,7 +208,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         };
         let driver = tokio::spawn(driver::drive(Arc::new(engine), campaign, reserved, waiting, standing));
         server.readiness().set(true).await;
-        Ok(Running { server, driver, book, contract })
+        Ok(Running { server, work, driver, book, contract })
     }
 }
 
@@ -198,6 +222,7 @@ impl<N> fmt::Debug for Aggregator<N> {
 #[derive(Debug)]
 pub struct Running {
     server: RunningServer,
+    work: Option<WorkServer>,
     driver: JoinHandle<()>,
     book: BookHandle,
     contract: Arc<Contract>,
@@ -209,6 +234,11 @@ impl Running {
         self.server.address()
     }
 
+    /// Where nodes dial in, if any do, with the port that was chosen.
+    pub fn nodes_address(&self) -> Option<SocketAddr> {
+        self.work.as_ref().map(WorkServer::address)
+    }
+
     /// What every silo agreed to.
     pub fn contract(&self) -> &Contract {
         &self.contract
@@ -218,11 +248,17 @@ impl Running {
     pub async fn finished(self) -> Result<()> {
         let driven = self.driver.await;
         let served = self.server.finished().await;
+        // Last, because what the batches had asked ends with them.
+        let received = match self.work {
+            Some(work) => work.finish().await,
+            None => Ok(()),
+        };
         let closed = close(self.book).await;
         if let Err(fault) = driven {
             tracing::error!(%fault, "the campaign's loop broke off");
         }
         closed?;
+        received?;
         Ok(served?)
     }
 }

@@ -14,6 +14,7 @@ use rand::rngs::SysRng;
 use tokio::sync::oneshot;
 
 use crate::admission::{Ledger, settled};
+use crate::desk::Desks;
 use crate::enrolment::{self, Description, Hindrance};
 use crate::error::{Error, Result};
 use crate::sessions::Session;
@@ -68,6 +69,7 @@ pub(crate) async fn open_book(path: &Path, simulated: bool) -> Result<(BookHandl
 pub(crate) async fn open_campaign(
     settings: &Settings,
     transport: &Transport,
+    desks: &Desks,
     book: &BookHandle,
     simulated: bool,
 ) -> Result<Opened> {
@@ -81,9 +83,9 @@ pub(crate) async fn open_campaign(
     let (contract, sessions) = match stored {
         Some(stored) => {
             let accounts = look(book, conclave_ledger::Book::accounts).await?;
-            go_on(&stored, &accounts, settings, transport, &nodes).await?
+            go_on(&stored, &accounts, settings, transport, desks, &nodes).await?
         }
-        None => begin(settings, transport, &nodes, book, simulated).await?,
+        None => begin(settings, transport, desks, &nodes, book, simulated).await?,
     };
     let ledger = Ledger::new(book.clone(), key.clone(), contract.price_per_query()?);
     let answers = ledger.read(|book, campaign| book.answers(campaign, 0, usize::MAX)).await?;
@@ -104,15 +106,16 @@ pub(crate) async fn open_campaign(
 async fn begin(
     settings: &Settings,
     transport: &Transport,
+    desks: &Desks,
     nodes: &[NodeSettings],
     book: &BookHandle,
     simulated: bool,
 ) -> Result<(Contract, Vec<Session>)> {
-    let sessions = open_sessions(settings, transport, nodes)?;
+    let sessions = open_sessions(settings, transport, desks, nodes)?;
     let described = enrolment::describe_all(&sessions, settings).await?;
     let members = described.iter().map(|described| described.member.clone()).collect();
     let contract = enrolment::contract(settings, members, simulated)?;
-    let sessions = expecting(sessions, settings, &contract);
+    let sessions = expecting(sessions, settings, &contract)?;
     for session in &sessions {
         match enrolment::agree(session, &contract).await {
             Ok(()) => session.set_present(true),
@@ -156,6 +159,7 @@ async fn go_on(
     accounts: &[AccountState],
     settings: &Settings,
     transport: &Transport,
+    desks: &Desks,
     nodes: &[NodeSettings],
 ) -> Result<(Contract, Vec<Session>)> {
     let contract = enrolment::stored_contract(stored.terms())?;
@@ -165,7 +169,7 @@ async fn go_on(
         let described = Description { member: member.clone(), predecessor: None };
         enrolment::account_terms(&described, settings, accounts)?;
     }
-    let sessions = expecting(open_sessions(settings, transport, nodes)?, settings, &contract);
+    let sessions = expecting(open_sessions(settings, transport, desks, nodes)?, settings, &contract)?;
     for session in &sessions {
         match enrolment::rejoin(session, settings, &contract).await {
             Ok(()) => {
@@ -178,23 +182,28 @@ async fn go_on(
     Ok((contract, sessions))
 }
 
-fn open_sessions(settings: &Settings, transport: &Transport, nodes: &[NodeSettings]) -> Result<Vec<Session>> {
-    nodes.iter().map(|node| Session::open(node.clone(), transport, &settings.channel)).collect()
+fn open_sessions(
+    settings: &Settings,
+    transport: &Transport,
+    desks: &Desks,
+    nodes: &[NodeSettings],
+) -> Result<Vec<Session>> {
+    nodes.iter().map(|node| Session::open(node.clone(), settings, transport, desks)).collect()
 }
 
 /// Sessions that read as many votes as their member has, and no more.
-fn expecting(sessions: Vec<Session>, settings: &Settings, contract: &Contract) -> Vec<Session> {
+fn expecting(sessions: Vec<Session>, settings: &Settings, contract: &Contract) -> Result<Vec<Session>> {
     let teachers = |session: &Session| {
         let organisation = &session.node().organisation;
         let member = contract.members.iter().find(|member| member.organisation == *organisation);
         member.map_or(0, |member| member.teachers)
     };
-    let queries = settings.flow.batch_queries_max;
+    let (queries, bytes_max) = (settings.flow.batch_queries_max, settings.server.message_bytes_max);
     sessions
         .into_iter()
         .map(|session| {
             let teachers = teachers(&session);
-            session.expecting(teachers, queries)
+            session.expecting(teachers, queries, bytes_max)
         })
         .collect()
 }

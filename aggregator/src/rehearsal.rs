@@ -1,11 +1,13 @@
 //! A start without a start: would this campaign open, or go on, with these settings and nodes? Nothing is changed.
 //!
-//! Nodes are asked who they are, as at enrolment; none is asked to agree, and the ledger is read from a private copy.
+//! Nodes that listen are asked who they are, as at enrolment; none is asked to agree, and the ledger is read from a
+//! private copy. Nodes that dial in cannot be asked before the aggregator runs.
 
 use conclave_ledger::{AccountState, CampaignKey, LedgerError, Snapshot};
 use conclave_proto::ids::ContractDigest;
 use conclave_trust::Contract;
 
+use crate::desk::Desks;
 use crate::enrolment::{self, Hindrance};
 use crate::error::{Error, Result};
 use crate::sessions::Session;
@@ -16,7 +18,7 @@ use crate::settings::{NodeSettings, Settings, Transport};
 pub struct Rehearsed {
     /// The contract that the ledger holds under the campaign's name, if it does.
     pub agreed: Option<ContractDigest>,
-    /// Each node, and what would keep it out.
+    /// Each node that listens, and what would keep it out.
     pub nodes: Vec<(NodeSettings, Result<()>)>,
 }
 
@@ -40,7 +42,7 @@ pub async fn rehearse(settings: &Settings, transport: &Transport) -> Result<Rehe
     }
     let accounts = snapshot.as_ref().map_or(&[][..], Snapshot::accounts);
     let (mut nodes, mut members) = (Vec::new(), Vec::new());
-    for node in &settings.nodes {
+    for node in settings.nodes.iter().filter(|node| node.address.is_some()) {
         let asked = ask(node, settings, transport, stored.as_ref(), accounts).await;
         nodes.push((node.clone(), asked.map(|member| members.push(member))));
     }
@@ -59,7 +61,7 @@ async fn ask(
     stored: Option<&Contract>,
     accounts: &[AccountState],
 ) -> Result<conclave_trust::Member> {
-    let session = Session::open(node.clone(), transport, &settings.channel)?;
+    let session = Session::open(node.clone(), settings, transport, &Desks::default())?;
     let described = enrolment::describe(&session, settings).await.map_err(|hindrance| match hindrance {
         Hindrance::Passing(words) => Error::Absent(vec![words]),
         Hindrance::Lasting(error) => error,

@@ -1,4 +1,6 @@
-//! Connections to the teacher nodes, one session each: who must be there, whether it is, and the three calls.
+//! Sessions with the teacher nodes, one each: who must be there, whether it is, and the three questions.
+//!
+//! A node that listens is called over a channel; one that dials in finds the same questions at its desk.
 //!
 //! A session that did not answer in time, or refused, is absent: batches go on without it, and it is looked for again
 //! in the background. Absence is a public fact about a node; it never depends on what its teachers would have said.
@@ -9,25 +11,27 @@ use std::time::Duration;
 
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1 as common;
+use conclave_proto::teacher::v1::lease::Work;
+use conclave_proto::teacher::v1::submit_work_request::Outcome;
 use conclave_proto::teacher::v1::teacher_service_client::TeacherServiceClient;
 use conclave_proto::teacher::v1::{
-    AcceptContractRequest, DescribeRequest, DescribeResponse, VoteRequest, VoteResponse,
+    AcceptContractRequest, Declined, DescribeRequest, DescribeResponse, VoteRequest, VoteResponse,
 };
 use conclave_service::channel::{self, with_deadline};
 use conclave_service::wire_error;
-use conclave_service::{ChannelLimits, ClientTransport, Identity, Refusal, Role};
+use conclave_service::{ClientTransport, Identity, Refusal, Role};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use crate::error::Result;
-use crate::settings::{NodeSettings, Transport};
+use crate::desk::{Desk, Desks};
+use crate::error::{Error, Result};
+use crate::settings::{NodeSettings, Settings, Transport};
 
-/// One teacher node, reached over a channel that reconnects by itself.
+/// One teacher node.
 #[derive(Debug)]
 pub(crate) struct Session {
     node: NodeSettings,
-    service: TeacherServiceClient<Channel>,
-    transport: ClientTransport,
+    line: Line,
     /// Describing and agreeing may take this long.
     call_timeout: Duration,
     present: AtomicBool,
@@ -35,6 +39,15 @@ pub(crate) struct Session {
     late: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
     told: Mutex<String>,
+}
+
+/// How a node is asked.
+#[derive(Debug)]
+enum Line {
+    /// It listens: over a channel that reconnects by itself.
+    Dialled { service: TeacherServiceClient<Channel>, transport: ClientTransport, address: String },
+    /// It dials in.
+    DialsIn(Arc<Desk>),
 }
 
 /// Why a node gave no answer.
@@ -52,22 +65,35 @@ pub(crate) enum Silence {
 
 impl Session {
     /// A session with `node`; nothing is sent before the first call.
-    pub(crate) fn open(node: NodeSettings, transport: &Transport, limits: &ChannelLimits) -> Result<Self> {
-        let transport = match transport {
-            Transport::Mutual(kit) => {
-                let consortium = kit.identity().consortium();
-                let (organisation, name) = (node.organisation.as_str(), node.node.as_str());
-                let expected = Identity::new(consortium, Role::Teacher, organisation, name)?;
-                ClientTransport::Mutual { kit: Arc::new((**kit).clone()), expected }
+    pub(crate) fn open(
+        node: NodeSettings,
+        settings: &Settings,
+        transport: &Transport,
+        desks: &Desks,
+    ) -> Result<Self> {
+        let line = match (desks.of_node(&node), &node.address) {
+            (Some(desk), None) => Line::DialsIn(desk),
+            (_, Some(address)) => {
+                let transport = dialled(&node, transport)?;
+                let channel = channel::connect_lazily(address, &transport, &settings.channel)?;
+                Line::Dialled {
+                    service: TeacherServiceClient::new(channel),
+                    transport,
+                    address: address.clone(),
+                }
             }
-            Transport::PlaintextLoopback => ClientTransport::PlaintextLoopback,
+            (None, None) => {
+                return Err(Error::setting(
+                    "nodes.address",
+                    &"absent",
+                    "give HOST:PORT, or let the node dial in",
+                ));
+            }
         };
-        let channel = channel::connect_lazily(&node.address, &transport, limits)?;
         Ok(Self {
             node,
-            service: TeacherServiceClient::new(channel),
-            transport,
-            call_timeout: Duration::from_millis(limits.call_timeout_ms),
+            line,
+            call_timeout: Duration::from_millis(settings.channel.call_timeout_ms),
             present: AtomicBool::new(false),
             late: AtomicU32::new(0),
             told: Mutex::new(String::new()),
@@ -75,10 +101,26 @@ impl Session {
     }
 
     /// The same session, for votes of `teachers` on at most `queries` at once: larger answers are not read.
-    pub(crate) fn expecting(self, teachers: u32, queries: usize) -> Self {
+    ///
+    /// Refused: votes of a node that dials in, when they would not fit what the server reads.
+    pub(crate) fn expecting(self, teachers: u32, queries: usize, message_bytes_max: usize) -> Result<Self> {
         let votes = (teachers as usize).saturating_mul(queries).saturating_mul(VOTE_BYTES_MAX);
         let limit = votes.saturating_add(ENVELOPE_BYTES);
-        Self { service: self.service.max_decoding_message_size(limit), ..self }
+        let line = match self.line {
+            Line::Dialled { service, transport, address } => {
+                Line::Dialled { service: service.max_decoding_message_size(limit), transport, address }
+            }
+            Line::DialsIn(_) if limit > message_bytes_max => {
+                let fix = format!(
+                    "{teachers} teachers of {} on {queries} queries come to {limit} bytes: raise it, or lower \
+                     flow.batch_queries_max",
+                    self.node.organisation
+                );
+                return Err(Error::setting("server.message_bytes_max", &message_bytes_max, fix));
+            }
+            line @ Line::DialsIn(_) => line,
+        };
+        Ok(Self { line, ..self })
     }
 
     /// Who it is and where.
@@ -130,39 +172,91 @@ impl Session {
     /// Asks who it is and which data it holds.
     pub(crate) async fn describe(&self) -> Result<DescribeResponse, Silence> {
         let request = DescribeRequest { protocol: Some(common::ProtocolVersion { ..PROTOCOL }) };
-        let mut service = self.service.clone();
-        let answer = service.describe(with_deadline(request, self.call_timeout)).await;
-        self.heard(answer)
+        match &self.line {
+            Line::Dialled { service, .. } => {
+                let answer = service.clone().describe(with_deadline(request, self.call_timeout)).await;
+                self.heard(answer)
+            }
+            Line::DialsIn(desk) => match desk.ask(Work::Describe(request), self.call_timeout).await? {
+                Outcome::Described(answer) => Ok(answer),
+                other => Err(self.declined(other)),
+            },
+        }
     }
 
     /// Asks for its agreement, and returns the digest of the contract as the node computed it.
     pub(crate) async fn accept(&self, contract: common::Contract) -> Result<Vec<u8>, Silence> {
         let request = AcceptContractRequest { contract: Some(contract) };
-        let mut service = self.service.clone();
-        let answer = service.accept_contract(with_deadline(request, self.call_timeout)).await;
-        self.heard(answer).map(|answer| answer.contract_digest)
+        let answer = match &self.line {
+            Line::Dialled { service, .. } => {
+                let answer = service.clone().accept_contract(with_deadline(request, self.call_timeout)).await;
+                self.heard(answer)?
+            }
+            Line::DialsIn(desk) => match desk.ask(Work::AcceptContract(request), self.call_timeout).await? {
+                Outcome::Accepted(answer) => answer,
+                other => return Err(self.declined(other)),
+            },
+        };
+        Ok(answer.contract_digest)
     }
 
     /// Asks for the votes of its teachers, to be here within `time`.
     pub(crate) async fn vote(&self, request: VoteRequest, time: Duration) -> Result<VoteResponse, Silence> {
-        let mut service = self.service.clone();
-        let answer = service.vote(with_deadline(request, time)).await;
-        self.heard(answer)
+        match &self.line {
+            Line::Dialled { service, .. } => {
+                let answer = service.clone().vote(with_deadline(request, time)).await;
+                self.heard(answer)
+            }
+            Line::DialsIn(desk) => match desk.ask(Work::Vote(request), time).await? {
+                Outcome::Voted(answer) => Ok(answer),
+                other => Err(self.declined(other)),
+            },
+        }
     }
 
     fn heard<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Silence> {
-        answer.map(Response::into_inner).map_err(|status| {
-            let refusal = Refusal::read(&status);
-            let words = || channel::describe_status(&status, &self.node.address, &self.transport).to_string();
-            match wire_error::code(&status) {
-                _ if refusal.reason() == REASON_CONTRACT_UNKNOWN => Silence::Forgot,
-                Code::DeadlineExceeded => Silence::Late,
-                Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
-                _ if refusal.reason().is_empty() => Silence::Absent(words()),
-                _ => Silence::Refused(refusal.to_string()),
-            }
-        })
+        answer.map(Response::into_inner).map_err(|status| self.silence(&status))
     }
+
+    /// A node that dials in declines with the status that it would have answered a caller with. Its desk has seen to it
+    /// that what is no refusal is of the kind that was asked for.
+    fn declined(&self, outcome: Outcome) -> Silence {
+        let Outcome::Declined(Declined { code, message, details }) = outcome else {
+            return Silence::Absent("it answered something else than it was asked".to_owned());
+        };
+        let message: String = message.chars().take(WORDS_CHARS_MAX).collect();
+        self.silence(&Status::with_details(Code::from_i32(code), message, details.into()))
+    }
+
+    fn silence(&self, status: &Status) -> Silence {
+        let refusal = Refusal::read(status);
+        let words = || match &self.line {
+            Line::Dialled { transport, address, .. } => {
+                channel::describe_status(status, address, transport).to_string()
+            }
+            Line::DialsIn(_) => refusal.to_string(),
+        };
+        match wire_error::code(status) {
+            _ if refusal.reason() == REASON_CONTRACT_UNKNOWN => Silence::Forgot,
+            Code::DeadlineExceeded => Silence::Late,
+            Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
+            _ if refusal.reason().is_empty() => Silence::Absent(words()),
+            _ => Silence::Refused(refusal.to_string()),
+        }
+    }
+}
+
+/// How the node is dialled, and who must be there.
+fn dialled(node: &NodeSettings, transport: &Transport) -> Result<ClientTransport> {
+    Ok(match transport {
+        Transport::Mutual(kit) => {
+            let consortium = kit.identity().consortium();
+            let (organisation, name) = (node.organisation.as_str(), node.node.as_str());
+            let expected = Identity::new(consortium, Role::Teacher, organisation, name)?;
+            ClientTransport::Mutual { kit: Arc::new((**kit).clone()), expected }
+        }
+        Transport::PlaintextLoopback => ClientTransport::PlaintextLoopback,
+    })
 }
 
 impl std::fmt::Display for Silence {
@@ -177,6 +271,8 @@ impl std::fmt::Display for Silence {
 
 /// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
 const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
+/// Of the words of a node that declines.
+const WORDS_CHARS_MAX: usize = 1_000;
 /// With a pause of a second: about a minute.
 const PATIENCE_DOUBLINGS_MAX: u32 = 6;
 /// A class index on the wire has one byte or two.

@@ -1,6 +1,7 @@
 //! What an aggregator may run on: checked settings, from a configuration ([`crate::config`]) or made in code by a
 //! simulation.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use conclave_ledger::QUERIES_PER_RESERVATION_MAX;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub ledger: PathBuf,
     /// Who takes part, and where.
     pub nodes: Vec<NodeSettings>,
+    /// Where nodes that dial in are received; needed when there are any.
+    pub nodes_listen: Option<SocketAddr>,
     /// How much is under way at once.
     pub flow: Flow,
     /// Bounds of the gRPC server.
@@ -67,15 +70,22 @@ pub struct AccountSettings {
     pub max_silos_per_subject: u32,
 }
 
-/// One teacher node, as its certificate names it, and where it listens.
+/// One teacher node, as its certificate names it, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSettings {
     /// The organisation.
     pub organisation: OrganisationId,
     /// The node.
     pub node: NodeId,
-    /// `HOST:PORT`.
-    pub address: String,
+    /// `HOST:PORT` where it listens; `None` for a node that dials in (mode `dial-out`).
+    pub address: Option<String>,
+}
+
+impl NodeSettings {
+    /// Where it is, in words.
+    pub(crate) fn place(&self) -> &str {
+        self.address.as_deref().unwrap_or("a connection that it opens")
+    }
 }
 
 /// How much is under way at once, and how often an absent node is looked for. In TOML every field may be left out.

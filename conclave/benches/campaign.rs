@@ -114,7 +114,7 @@ impl Cluster {
             listed.push(NodeSettings {
                 organisation: OrganisationId::new(&organisation)?,
                 node: NodeId::new("teacher")?,
-                address: node.address().to_string(),
+                address: Some(node.address().to_string()),
             });
             running.push(node);
         }
@@ -135,6 +135,7 @@ impl Cluster {
             pool,
             ledger: folder.path().join("ledger.db"),
             nodes: listed,
+            nodes_listen: None,
             flow,
             server: ServerLimits::default(),
             channel: ChannelLimits::default(),

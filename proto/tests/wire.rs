@@ -11,6 +11,8 @@ use conclave_proto::campaign::v1 as campaign;
 use conclave_proto::common::v1 as common;
 use conclave_proto::student::v1 as student;
 use conclave_proto::teacher::v1 as teacher;
+use conclave_proto::teacher::v1::lease::Work;
+use conclave_proto::teacher::v1::submit_work_request::Outcome;
 use conclave_proto::{DESCRIPTORS, PROTOCOL};
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -53,26 +55,40 @@ fn old_bytes_still_mean_the_same() {
             people_disjoint_from_predecessor: true,
         },
     );
+    golden("vote-request", &vote_request());
+    golden("vote-response", &vote_response());
     golden(
-        "vote-request",
-        &teacher::VoteRequest {
-            campaign_id: "digits-1".into(),
-            contract_digest: vec![6; 32],
-            batch_id: 7,
-            attempt: 2,
-            query_ids: vec![8; 64],
-        },
+        "lease-work-request",
+        &teacher::LeaseWorkRequest { held: vec![0x0102_0304_0506_0708], wait_ms: 5_000 },
     );
-    golden(
-        "vote-response",
-        &teacher::VoteResponse {
-            campaign_id: "digits-1".into(),
-            batch_id: 7,
-            attempt: 2,
-            packed_votes: vec![0, 1, 1, 0],
-            teachers: 2,
-        },
-    );
+    for (name, work) in [
+        ("lease-describe", Work::Describe(teacher::DescribeRequest { protocol: Some(PROTOCOL) })),
+        (
+            "lease-accept-contract",
+            Work::AcceptContract(teacher::AcceptContractRequest { contract: Some(small_contract()) }),
+        ),
+        ("lease-vote", Work::Vote(vote_request())),
+    ] {
+        let lease = teacher::Lease { lease_id: 0x0102_0304_0506_0708, time_left_ms: 9_500, work: Some(work) };
+        golden(name, &teacher::LeaseWorkResponse { lease: Some(lease) });
+    }
+    let declined =
+        teacher::Declined { code: 9, message: "the silo's cap is used up".into(), details: vec![10, 11] };
+    for (name, outcome) in [
+        (
+            "submit-described",
+            Outcome::Described(teacher::DescribeResponse { node: "teacher-1".into(), ..Default::default() }),
+        ),
+        (
+            "submit-accepted",
+            Outcome::Accepted(teacher::AcceptContractResponse { contract_digest: vec![6; 32] }),
+        ),
+        ("submit-voted", Outcome::Voted(vote_response())),
+        ("submit-declined", Outcome::Declined(declined)),
+    ] {
+        golden(name, &teacher::SubmitWorkRequest { lease_id: 0x0102_0304_0506_0708, outcome: Some(outcome) });
+    }
+    golden("submit-response", &teacher::SubmitWorkResponse { repeated_before: true });
     golden(
         "answers",
         &campaign::ListAnswersResponse {
@@ -154,6 +170,30 @@ fn golden<M: Message + Default + PartialEq + std::fmt::Debug>(name: &str, messag
 
 fn answer(outcome: common::answer::Outcome) -> common::Answer {
     common::Answer { query_id: vec![9; 32], outcome: Some(outcome) }
+}
+
+fn vote_request() -> teacher::VoteRequest {
+    teacher::VoteRequest {
+        campaign_id: "digits-1".into(),
+        contract_digest: vec![6; 32],
+        batch_id: 7,
+        attempt: 2,
+        query_ids: vec![8; 64],
+    }
+}
+
+fn vote_response() -> teacher::VoteResponse {
+    teacher::VoteResponse {
+        campaign_id: "digits-1".into(),
+        batch_id: 7,
+        attempt: 2,
+        packed_votes: vec![0, 1, 1, 0],
+        teachers: 2,
+    }
+}
+
+fn small_contract() -> common::Contract {
+    common::Contract { campaign_id: "digits-1".into(), ..Default::default() }
 }
 
 fn unit() -> common::PrivacyUnit {

@@ -9,6 +9,7 @@
 
 pub mod authorise;
 pub mod authority;
+pub mod backoff;
 pub mod channel;
 pub mod clock;
 pub mod clock_difference;
@@ -27,6 +28,7 @@ mod certificate;
 mod connection;
 
 pub use authorise::{RoleTable, peer_identity};
+pub use backoff::Backoff;
 pub use channel::{ChannelLimits, ClientTransport};
 pub use error::ServiceError;
 pub use identity::{Identity, Role};

@@ -13,8 +13,8 @@ use conclave_learning::features::FeatureSpec;
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use conclave_proto::ids::{DataId, NodeId, OrganisationId};
-use conclave_service::ServerLimits;
 use conclave_service::config::{ConfigError, Fault, Loaded};
+use conclave_service::{ChannelLimits, Identity, Role, ServerLimits};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{People, Settings, SiloLimits, Succession, figure_faults};
@@ -23,8 +23,13 @@ use crate::settings::{People, Settings, SiloLimits, Succession, figure_faults};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherNodeConfig {
-    /// Where to listen: `ADDRESS:PORT`.
-    pub listen: SocketAddr,
+    /// Who dials whom.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Mode `listen`: where to listen, `ADDRESS:PORT`.
+    pub listen: Option<SocketAddr>,
+    /// Mode `dial-out`: whom to dial.
+    pub aggregator: Option<AggregatorConfig>,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`: mutual TLS.
     pub kit: Option<PathBuf>,
     /// Instead of a kit, for trials on one machine: plain text, and the name that the certificate would carry.
@@ -50,9 +55,42 @@ pub struct TeacherNodeConfig {
     pub protects: ProtectsConfig,
     /// What the silo allows.
     pub limits: LimitsConfig,
-    /// Bounds of the gRPC server.
+    /// Bounds of the gRPC server, in mode `listen`.
     #[serde(default)]
     pub server: ServerLimits,
+    /// Bounds of the connection to the aggregator, in mode `dial-out`.
+    #[serde(default)]
+    pub channel: ChannelLimits,
+}
+
+/// Who dials whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The aggregator dials this node.
+    #[default]
+    Listen,
+    /// This node listens to nobody, and dials the aggregator.
+    DialOut,
+}
+
+/// The aggregator that a node dials.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregatorConfig {
+    /// `HOST:PORT`: its `nodes_listen`.
+    pub address: String,
+    /// Who must be there: `conclave://CONSORTIUM/aggregator/ORGANISATION/NAME`.
+    pub identity: Identity,
+}
+
+/// How a node and its aggregator meet.
+#[derive(Debug, Clone)]
+pub enum Meeting {
+    /// The node listens here.
+    Listen(SocketAddr),
+    /// The node dials.
+    DialOut(AggregatorConfig),
 }
 
 /// A node's name where no certificate tells it.
@@ -126,6 +164,38 @@ pub struct LimitsConfig {
 }
 
 impl TeacherNodeConfig {
+    /// How the node meets its aggregator, or the setting at fault with its value and what to do.
+    pub fn meeting(&self) -> Result<Meeting, (&'static str, String, String)> {
+        let fault = |key, value: &dyn Display, fix: &str| Err((key, value.to_string(), fix.to_owned()));
+        match (self.mode, self.listen, &self.aggregator) {
+            (Mode::Listen, Some(address), None) => Ok(Meeting::Listen(address)),
+            (Mode::Listen, None, _) => fault(
+                "listen",
+                &"absent",
+                "give ADDRESS:PORT, or mode = \"dial-out\" and an aggregator to dial",
+            ),
+            (Mode::Listen, Some(_), Some(aggregator)) => {
+                let fix = "leave it out: in mode listen the aggregator dials (or give mode = \"dial-out\")";
+                fault("aggregator.address", &aggregator.address, fix)
+            }
+            (Mode::DialOut, Some(address), _) => {
+                fault("listen", &address, "leave it out: in mode dial-out the node listens to nobody")
+            }
+            (Mode::DialOut, None, None) => fault(
+                "aggregator",
+                &"absent",
+                "give its address and identity: in mode dial-out the node dials it",
+            ),
+            (Mode::DialOut, None, Some(aggregator)) if aggregator.identity.role() != Role::Aggregator => {
+                fault("aggregator.identity", &aggregator.identity, "name a party with role aggregator")
+            }
+            (Mode::DialOut, None, Some(_)) if self.kit.is_none() => {
+                fault("kit", &"absent", "give a kit: a node that dials out is known by its certificate alone")
+            }
+            (Mode::DialOut, None, Some(aggregator)) => Ok(Meeting::DialOut(aggregator.clone())),
+        }
+    }
+
     /// Settings of the node that the certificate, or [`TeacherNodeConfig::plaintext_loopback`], names; or everything that
     /// is wrong, each with its key and where it was written.
     pub fn check(
@@ -141,6 +211,9 @@ impl TeacherNodeConfig {
             let predecessor = check.take("data.changed.predecessor", predecessor, id)?;
             Some(Succession { predecessor, people: *people })
         });
+        if let Err((key, value, fix)) = config.meeting() {
+            check.faults.push(loaded.fault(key, value, fix));
+        }
         if !names_its_classes(&config.data.source) {
             // Classes that are found in private rows would tell which labels occur there.
             let fix = "name all classes of the campaign, in its order";

@@ -8,7 +8,8 @@
 //! | agree to a campaign's contract, or refuse it | `consent` |
 //! | check a batch, put it into the silo's own book, vote | `ballot_paper`, `budget_guard`, `voter` |
 //! | read and compare everything without starting | [`rehearsal`] |
-//! | speak gRPC with the aggregator, and nobody else | `rpc`, `status` |
+//! | speak gRPC with the aggregator, and nobody else | `rpc`, `status`; over a connection that the node opens: `session` |
+//! | tell the machine's operator whether the aggregator answers | `contact` |
 //!
 //! What leaves the node: sealed votes to the aggregator that the contract names, after they are in the silo's book.
 //! Never: a row, a teacher, an accuracy, or a vote in a log, an error or a `Debug`.
@@ -20,12 +21,14 @@ mod ballot_paper;
 mod budget_guard;
 pub mod config;
 mod consent;
+mod contact;
 mod error;
 mod lineage;
 pub mod pool;
 pub mod rehearsal;
 mod rpc;
 mod run;
+mod session;
 pub mod settings;
 pub mod shard;
 mod silo;
@@ -44,28 +47,33 @@ use conclave_proto::teacher::v1::teacher_service_server::TeacherServiceServer;
 use conclave_service::clock::WallClock;
 use conclave_service::{RunningServer, Server, ServerLimits, ServerTransport};
 use conclave_trust::Member;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget_guard::BudgetGuard;
 use crate::consent::Consent;
+use crate::contact::Contact;
 use crate::lineage::Lineage;
 use crate::rpc::TeacherRpc;
+use crate::session::Session;
 use crate::silo::Silo;
 
 pub use config::TeacherNodeConfig;
 pub use error::{CallError, Error, Result};
 pub use pool::PublicPool;
 pub use rpc::ROLES;
-pub use run::run;
+pub use run::{probe, run};
+pub use session::DialOut;
 pub use settings::{People, Settings, SiloLimits, Succession};
 pub use shard::Shard;
 pub use status::{REASON_CONTRACT_UNKNOWN, REASON_SILO_BUDGET_SPENT};
 pub use teachers::Teachers;
 
-/// A node whose teachers have voted and whose guard is open; it does not listen yet.
+/// A node whose teachers have voted and whose guard is open; nobody can ask it yet.
 pub struct TeacherNode {
     silo: Silo,
     guard: BudgetGuard,
+    contact: Contact,
     server: ServerLimits,
 }
 
@@ -126,6 +134,7 @@ impl TeacherNode {
         let guard = BudgetGuard::open(&guard_book, settings.limits.queries_max, WallClock::now_ms)?;
         // Only now is this the one process that holds the silo's state, and nothing can refuse the data any more.
         lineage.record(&settings.state_dir.join(DATA_RECORD))?;
+        let contact = Contact::fresh(&settings.state_dir);
         let consent = Consent {
             member: Member {
                 organisation: settings.organisation,
@@ -140,7 +149,8 @@ impl TeacherNode {
             limits: settings.limits,
             simulated: settings.simulated,
         };
-        Ok(Self { silo: Silo::new(consent, lineage.follows, teachers), guard, server: settings.server })
+        let silo = Silo::new(consent, lineage.follows, teachers);
+        Ok(Self { silo, guard, contact, server: settings.server })
     }
 
     /// How a contract must name this node.
@@ -155,7 +165,7 @@ impl TeacherNode {
         transport: ServerTransport,
         shutdown: CancellationToken,
     ) -> Result<Running> {
-        let Self { silo, guard, server: limits } = self;
+        let Self { silo, guard, server: limits, .. } = self;
         let member = silo.consent().member.clone();
         let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle() };
         let service = TeacherServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
@@ -163,6 +173,16 @@ impl TeacherNode {
             Server::new(transport, ROLES, limits).add_service(service).bind(address, shutdown).await?;
         server.readiness().set(true).await;
         Ok(Running { server, guard, member })
+    }
+
+    /// Dials the aggregator, and answers what it asks over that connection and its successors, until `shutdown` is
+    /// cancelled. Listens to nobody. To be called inside a runtime.
+    pub fn dial_out(self, dial: DialOut, shutdown: CancellationToken) -> Dialling {
+        let Self { silo, guard, contact, .. } = self;
+        let member = silo.consent().member.clone();
+        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle() };
+        let session = tokio::spawn(Session::new(handlers, dial, contact).run(shutdown));
+        Dialling { session, guard, member }
     }
 }
 
@@ -196,6 +216,29 @@ impl Running {
         let stopped = self.server.finished().await;
         self.guard.close().await;
         Ok(stopped?)
+    }
+}
+
+/// A node that dials out. Dropping it does not stop it: cancel the token that it was given.
+#[derive(Debug)]
+pub struct Dialling {
+    session: JoinHandle<()>,
+    guard: BudgetGuard,
+    member: Member,
+}
+
+impl Dialling {
+    /// How a contract must name this node.
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// Waits until the node has stopped, what was under way is handed in or given up, and the guard's book is closed.
+    pub async fn finished(self) {
+        if let Err(fault) = self.session.await {
+            tracing::error!(%fault, "the session with the aggregator broke off");
+        }
+        self.guard.close().await;
     }
 }
 

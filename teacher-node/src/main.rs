@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use conclave_service::lifecycle::{self, Failure};
-use conclave_service::{config, health, telemetry};
+use conclave_service::{config, telemetry};
 use conclave_teacher_node::TeacherNodeConfig;
 
 /// Answers a campaign's queries from private data that stay here.
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             toml::Table::new(),
         )?;
         if arguments.probe {
-            return health::probe(loaded.value.listen, loaded.value.kit.as_deref()).await;
+            return conclave_teacher_node::probe(&loaded.value).await;
         }
         conclave_teacher_node::run(&loaded, shutdown).await
     })

@@ -1,4 +1,4 @@
-//! The life of a node as a process: identity, settings, data, training, listening, stopping.
+//! The life of a node as a process: identity, settings, data, training, listening or dialling, stopping.
 
 use std::path::Path;
 
@@ -8,16 +8,16 @@ use conclave_proto::ids::{NodeId, OrganisationId};
 use conclave_service::clock::WallClock;
 use conclave_service::config::Loaded;
 use conclave_service::lifecycle::{ExitStatus, Failure};
-use conclave_service::{Kit, Role, ServerTransport};
+use conclave_service::{Kit, Role, ServerTransport, health};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::TeacherNodeConfig;
+use crate::config::{Meeting, TeacherNodeConfig};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::shard::{Shard, partition_key};
-use crate::{PARTITION_KEY, PublicPool, TeacherNode};
+use crate::{DialOut, PARTITION_KEY, PublicPool, TeacherNode, contact};
 
-/// Starts the node that the configuration describes and serves until `shutdown` is cancelled.
+/// Starts the node that the configuration describes and answers the aggregator until `shutdown` is cancelled.
 pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken) -> Result<(), Failure> {
     let config = &loaded.value;
     let (transport, organisation, node) = identity(config)?;
@@ -25,8 +25,9 @@ pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken
     let (organisation, name) = (settings.organisation.clone(), settings.node.clone());
     tracing::info!(%organisation, node = %name, teachers = settings.teachers, "training the teachers of this node");
 
+    let meeting = meeting(config)?;
     let config = config.clone();
-    let address = config.listen;
+    let limits = config.channel;
     let preparing = tokio::task::spawn_blocking(move || prepare(&config, settings));
     let node = tokio::select! {
         prepared = preparing => prepared.map_err(|panic| Failure::new(ExitStatus::Other, panic.to_string()))??,
@@ -35,11 +36,40 @@ pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken
     let member = node.member();
     tracing::info!(data = %member.data, partition = %member.partition, teachers = member.teachers, "teachers are ready");
 
-    let running = node.serve(address, transport, shutdown).await?;
-    tracing::info!(address = %running.address(), "listening");
-    running.finished().await?;
+    match (meeting, transport) {
+        (Meeting::Listen(address), transport) => {
+            let running = node.serve(address, transport, shutdown).await?;
+            tracing::info!(address = %running.address(), "listening");
+            running.finished().await?;
+        }
+        (Meeting::DialOut(aggregator), ServerTransport::Mutual(kit)) => {
+            let (address, aggregator) = (aggregator.address, aggregator.identity);
+            tracing::info!(address, %aggregator, "dialling the aggregator; listening to nobody");
+            node.dial_out(DialOut { address, kit, aggregator, limits }, shutdown).finished().await;
+        }
+        (Meeting::DialOut(_), ServerTransport::PlaintextLoopback) => {
+            return Err(Failure::new(
+                ExitStatus::BadInput,
+                "setting plaintext_loopback: give a kit to dial out",
+            ));
+        }
+    }
     tracing::info!("stopped; the guard's book is closed");
     Ok(())
+}
+
+/// Whether the process that runs with this configuration is ready: it listens and says so, or its aggregator answers it.
+pub async fn probe(config: &TeacherNodeConfig) -> Result<(), Failure> {
+    match meeting(config)? {
+        Meeting::Listen(address) => health::probe(address, config.kit.as_deref()).await,
+        Meeting::DialOut(_) => contact::probe(&config.state_dir, WallClock::now_ms()),
+    }
+}
+
+fn meeting(config: &TeacherNodeConfig) -> Result<Meeting, Failure> {
+    config.meeting().map_err(|(field, value, fix)| {
+        Failure::new(ExitStatus::BadInput, format!("setting {field} = {value}: {fix}"))
+    })
 }
 
 fn prepare(config: &TeacherNodeConfig, settings: Settings) -> Result<TeacherNode, Error> {

@@ -16,7 +16,10 @@ pub async fn look(loaded: Loaded<AggregatorConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Aggregator, kit_folder, config.plaintext_loopback);
-    identity::listen(&mut flight, config.listen, kit_folder).await;
+    identity::listen(&mut flight, "listen", config.listen, kit_folder).await;
+    if let Some(address) = config.nodes_listen {
+        identity::listen(&mut flight, "nodes_listen", address, kit_folder).await;
+    }
     let folder = config.ledger.parent().unwrap_or_else(|| std::path::Path::new(""));
     storage::folder(&mut flight, "ledger", folder, false);
     storage::ledger(&mut flight, &config.ledger);
@@ -49,14 +52,23 @@ pub async fn look(loaded: Loaded<AggregatorConfig>) -> Preflight {
     flight
 }
 
-/// Dials every node, and rehearses the enrolment with those that answer.
+/// Dials every node that listens, and rehearses the enrolment with those that answer.
 async fn nodes(flight: &mut Preflight, settings: &Settings, transport: &Transport) {
     let mut peers = Vec::new();
     for (index, node) in settings.nodes.iter().enumerate() {
+        let Some(address) = &node.address else {
+            let field = format!("nodes[{index}]");
+            flight.unchecked(
+                "peer",
+                &field,
+                "it dials in: its own preflight dials this aggregator, once that runs",
+            );
+            continue;
+        };
         match expecting(transport, node.organisation.as_str(), node.node.as_str()) {
             Ok(transport) => peers.push(Peer {
                 field: format!("nodes[{index}].address"),
-                address: node.address.clone(),
+                address: address.clone(),
                 transport,
             }),
             Err(error) => return flight.problem("peer", error.into()),

@@ -70,14 +70,14 @@ fn days(flight: &mut Preflight, what: &'static str, left: i64, fix: &str) {
     }
 }
 
-/// Whether the role could listen on `address`; if somebody does already, whether it is the role itself.
-pub async fn listen(flight: &mut Preflight, address: SocketAddr, kit: Option<&Path>) {
+/// Whether the role could listen on `address`, the setting `field`; if somebody does already, whether it is the role itself.
+pub async fn listen(flight: &mut Preflight, field: &str, address: SocketAddr, kit: Option<&Path>) {
     match TcpListener::bind(address) {
-        Ok(_) => flight.good("listen", "listen", address, "free, and this user may listen there"),
+        Ok(_) => flight.good("listen", field, address, "free, and this user may listen there"),
         Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
             let mut fault = Fault::from(ServiceError::AddressInUse { address });
             if health::probe(address, kit).await.is_ok() {
-                fault.message = format!("listen {address}: this role runs there already");
+                fault.message = format!("{field} {address}: this role runs there already");
                 "nothing, if that is meant; otherwise stop it first".clone_into(&mut fault.fix);
             }
             flight.problem("listen", fault);

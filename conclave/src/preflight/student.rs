@@ -25,7 +25,7 @@ pub async fn look(loaded: Loaded<StudentConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Student, kit_folder, config.plaintext_loopback);
-    identity::listen(&mut flight, config.listen, kit_folder).await;
+    identity::listen(&mut flight, "listen", config.listen, kit_folder).await;
     storage::folder(
         &mut flight,
         "model_path",

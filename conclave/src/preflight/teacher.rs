@@ -1,10 +1,14 @@
 //! A teacher node: its rows, their split, the record of them, its guard's book and the public pool.
 
+use std::sync::Arc;
+
 use conclave_proto::ids::{NodeId, OrganisationId};
 use conclave_service::config::{ConfigError, Loaded};
-use conclave_service::{Kit, Role};
+use conclave_service::{ClientTransport, Kit, Role};
+use conclave_teacher_node::config::{AggregatorConfig, Meeting};
 use conclave_teacher_node::{GUARD_BOOK, Settings, TeacherNodeConfig, rehearsal};
 
+use super::peers::{self, Peer};
 use super::{Preflight, identity, storage};
 use crate::cli::{Exit, Fault};
 use crate::simulate::world::{broken, fault};
@@ -15,14 +19,9 @@ pub async fn look(loaded: Loaded<TeacherNodeConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Teacher, kit_folder, config.plaintext_loopback.is_some());
-    identity::listen(&mut flight, config.listen, kit_folder).await;
+    meeting(&mut flight, config, kit.as_ref()).await;
     storage::folder(&mut flight, "state_dir", &config.state_dir, true);
     storage::guard_book(&mut flight, &config.state_dir.join(GUARD_BOOK), config.limits.queries_max);
-    flight.unchecked(
-        "peer",
-        "listen",
-        "a node that is called dials nobody; the aggregator's preflight dials it",
-    );
 
     match settings(&loaded, kit.as_ref()) {
         Ok(settings) => {
@@ -33,6 +32,26 @@ pub async fn look(loaded: Loaded<TeacherNodeConfig>) -> Preflight {
         Err(Some(error)) => flight.settings(error),
     }
     flight
+}
+
+/// Where the node listens, or the aggregator that it dials; a meeting that cannot be is told with the other settings.
+async fn meeting(flight: &mut Preflight, config: &TeacherNodeConfig, kit: Option<&Kit>) {
+    match (config.meeting(), kit) {
+        (Ok(Meeting::Listen(address)), _) => {
+            identity::listen(flight, "listen", address, config.kit.as_deref()).await;
+            let why = "a node that is called dials nobody; the aggregator's preflight dials it";
+            flight.unchecked("peer", "listen", why);
+        }
+        (Ok(Meeting::DialOut(AggregatorConfig { address, identity })), Some(kit)) => {
+            let transport = ClientTransport::Mutual { kit: Arc::new(kit.clone()), expected: identity };
+            let peer = Peer { field: "aggregator.address".to_owned(), address, transport };
+            peers::dial(flight, &[peer], config.channel).await;
+        }
+        (Ok(Meeting::DialOut(_)), None) => {
+            flight.unchecked("peer", "aggregator.address", "not before there is a kit to show");
+        }
+        (Err(_), _) => {}
+    }
 }
 
 /// The settings of the node that kit or configuration name; `None` where neither does.

@@ -191,7 +191,7 @@ impl World {
         let nodes = self.nodes.iter().map(|node| NodeSettings {
             organisation: node.member().organisation.clone(),
             node: node.member().node.clone(),
-            address: node.address().to_string(),
+            address: Some(node.address().to_string()),
         });
         Ok(Settings {
             campaign: CampaignSettings {
@@ -218,6 +218,7 @@ impl World {
             pool: manifest,
             ledger: ledger.to_owned(),
             nodes: nodes.collect(),
+            nodes_listen: None,
             flow: Flow::default(),
             server: ServerLimits::default(),
             channel: ChannelLimits::default(),

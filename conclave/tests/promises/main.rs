@@ -8,6 +8,7 @@ mod asked_twice;
 mod budget_wall;
 mod charge_first;
 mod cluster;
+mod dials_out;
 mod disjoint;
 mod no_blind_trust;
 mod nobody_gets_in;

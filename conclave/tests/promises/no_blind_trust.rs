@@ -18,7 +18,7 @@ use conclave_trust::Contract;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::{Aggregator, Campaign, Cluster, Recorder, conclave, pause, query};
+use crate::cluster::{Aggregator, Campaign, Cluster, Reach, Recorder, conclave, pause, query};
 
 /// How a node lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +100,7 @@ async fn among_honest_silos(lie: Lie) -> (Cluster, Liar, CancellationToken) {
         .await
         .unwrap();
     server.readiness().set(true).await;
-    cluster.list("liar", server.address());
+    cluster.list("liar", Reach::Listens(server.address()));
     (cluster, liar, stop)
 }
 

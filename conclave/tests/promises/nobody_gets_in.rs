@@ -24,7 +24,7 @@ use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
 use crate::cluster::{
-    Aggregator, CONSORTIUM, Campaign, Cluster, Recorder, conclave, free_port, identity, pause, query,
+    Aggregator, CONSORTIUM, Campaign, Cluster, Reach, Recorder, conclave, free_port, identity, pause, query,
 };
 
 /// Every RPC of the protocol, as `/package.Service/Method`.
@@ -39,7 +39,7 @@ fn every_rpc() -> Vec<String> {
             found.extend(service.method.iter().map(method));
         }
     }
-    assert_eq!(found.len(), 9, "a new RPC needs a row here and a cell in the table of SECURITY: {found:?}");
+    assert_eq!(found.len(), 11, "a new RPC needs a row here and a cell in the table of SECURITY: {found:?}");
     found
 }
 
@@ -49,6 +49,7 @@ fn promised(rpc: &str) -> &'static [Role] {
         "TeacherService/Describe" | "TeacherService/AcceptContract" | "TeacherService/Vote" => {
             &[Role::Aggregator]
         }
+        "WorkService/LeaseWork" | "WorkService/SubmitWork" => &[Role::Teacher],
         "CampaignService/SubmitQueries" => &[Role::Student],
         "CampaignService/GetContract"
         | "CampaignService/ListAnswers"
@@ -62,11 +63,13 @@ fn promised(rpc: &str) -> &'static [Role] {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_of_the_role_table_is_as_promised() {
     let cluster = Cluster::new(1);
-    let tables: [(&str, RoleTable); 3] = [
-        ("teacher", conclave_teacher_node::ROLES),
-        ("campaign", conclave_aggregator::ROLES),
-        ("student", conclave_student::serving::ROLES),
+    let tables: [(&str, RoleTable); 4] = [
+        ("teacher.v1.TeacherService", conclave_teacher_node::ROLES),
+        ("teacher.v1.WorkService", conclave_aggregator::WORK_ROLES),
+        ("campaign.v1.CampaignService", conclave_aggregator::ROLES),
+        ("student.v1.StudentService", conclave_student::serving::ROLES),
     ];
+    let service = |rpc: &str| rpc["/conclave.".len()..].split('/').next().unwrap().to_owned();
     let stop = CancellationToken::new();
     let mut servers = HashMap::new();
     for (name, table) in tables {
@@ -77,7 +80,8 @@ async fn every_cell_of_the_role_table_is_as_promised() {
         servers.insert(name, server);
     }
     for rpc in every_rpc() {
-        let server = &servers[rpc.split('.').nth(1).unwrap()];
+        let service = service(&rpc);
+        let server = &servers[service.as_str()];
         for role in Role::ALL {
             let code = call(&cluster, server.address(), role, &rpc).await;
             let allowed = promised(&rpc).contains(&role);
@@ -85,7 +89,7 @@ async fn every_cell_of_the_role_table_is_as_promised() {
             assert_eq!(code, expected, "{role} calls {rpc}");
         }
         for (name, other) in &servers {
-            if *name != rpc.split('.').nth(1).unwrap() {
+            if *name != service {
                 let code = call(&cluster, other.address(), promised(&rpc)[0], &rpc).await;
                 assert_eq!(code, Code::PermissionDenied, "{rpc} at the server of {name}");
             }
@@ -230,7 +234,7 @@ async fn an_interrupt_in_any_phase_ends_in_order() {
     let campaign = Campaign { flow: "retry_ms = 50\nbatch_queries_max = 2", ..Campaign::default() };
     // Before the nodes are there.
     let address = free_port();
-    cluster.list("silo-3", address);
+    cluster.list("silo-3", Reach::Listens(address));
     let waiting = Campaign { ledger: "other.db", ..Campaign::default() };
     let mut aggregator = Aggregator::spawn(&conclave(), &cluster.config(&waiting), &[], &cluster.path("log"));
     while !cluster.log().contains("not there yet") {

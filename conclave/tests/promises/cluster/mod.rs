@@ -1,6 +1,7 @@
 //! A small consortium for tests: silos in this process, an aggregator as a child process, and callers of any role.
 
 mod aggregator;
+mod cuttable;
 mod recorder;
 
 use std::net::{SocketAddr, TcpListener};
@@ -20,12 +21,13 @@ use conclave_service::clock::WallClock;
 use conclave_service::{
     ChannelLimits, ClientTransport, Identity, Kit, Role, ServerLimits, ServerTransport, channel,
 };
-use conclave_teacher_node::{Settings, SiloLimits, Succession, TeacherNode, Teachers};
+use conclave_teacher_node::{DialOut, Settings, SiloLimits, Succession, TeacherNode, Teachers};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 pub(crate) use aggregator::{Aggregator, conclave};
+pub(crate) use cuttable::Cuttable;
 pub(crate) use recorder::Recorder;
 
 /// Class names of every campaign here.
@@ -41,14 +43,30 @@ pub(crate) struct Cluster {
     pub(crate) silos: Vec<Silo>,
     /// Where the aggregator listens, now and after a restart.
     pub(crate) listen: SocketAddr,
+    /// Where it receives nodes that dial in.
+    pub(crate) nodes_listen: SocketAddr,
 }
 
 /// A teacher node of this process.
 pub(crate) struct Silo {
     pub(crate) organisation: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) reach: Reach,
     stop: CancellationToken,
-    running: Option<conclave_teacher_node::Running>,
+    running: Option<Running>,
+}
+
+/// Who dials whom.
+#[derive(Clone, Copy)]
+pub(crate) enum Reach {
+    /// The aggregator dials the node here.
+    Listens(SocketAddr),
+    /// The node dials here.
+    Dials(SocketAddr),
+}
+
+enum Running {
+    Listening(conclave_teacher_node::Running),
+    Dialling(conclave_teacher_node::Dialling),
 }
 
 /// What one silo brings.
@@ -98,7 +116,14 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pool.manifest"), pool.to_text()).unwrap();
         let authority = Authority::create(CONSORTIUM, WallClock::now_ms()).unwrap();
-        let cluster = Self { folder, authority, pool, silos: Vec::new(), listen: free_port() };
+        let cluster = Self {
+            folder,
+            authority,
+            pool,
+            silos: Vec::new(),
+            listen: free_port(),
+            nodes_listen: free_port(),
+        };
         cluster.kit(Role::Aggregator, "hub", "aggregator").save(&cluster.path("kit")).unwrap();
         cluster
     }
@@ -114,27 +139,33 @@ impl Cluster {
 
     /// Lets a silo join, with its node listening.
     pub(crate) async fn join(&mut self, organisation: &str, data: Data) {
-        let silo = self.serve(organisation, free_port(), data).await;
+        let silo = self.start(organisation, Reach::Listens(free_port()), data).await;
+        self.silos.push(silo);
+    }
+
+    /// Lets a silo join, with its node dialling the aggregator at `address`.
+    pub(crate) async fn join_from_inside(&mut self, organisation: &str, address: SocketAddr, data: Data) {
+        let silo = self.start(organisation, Reach::Dials(address), data).await;
         self.silos.push(silo);
     }
 
     /// Starts a silo's node anew, where it listened before, with other data.
     pub(crate) async fn restart_silo(&mut self, index: usize, data: Data) {
-        let (organisation, address) = {
+        let (organisation, reach) = {
             let silo = &mut self.silos[index];
             silo.stop().await;
-            (silo.organisation.clone(), silo.address)
+            (silo.organisation.clone(), silo.reach)
         };
-        self.silos[index] = self.serve(&organisation, address, data).await;
+        self.silos[index] = self.start(&organisation, reach, data).await;
     }
 
     /// Lists a node that the test itself serves, or that is not there.
-    pub(crate) fn list(&mut self, organisation: &str, address: SocketAddr) {
+    pub(crate) fn list(&mut self, organisation: &str, reach: Reach) {
         let organisation = organisation.to_owned();
-        self.silos.push(Silo { organisation, address, stop: CancellationToken::new(), running: None });
+        self.silos.push(Silo { organisation, reach, stop: CancellationToken::new(), running: None });
     }
 
-    async fn serve(&self, organisation: &str, address: SocketAddr, data: Data) -> Silo {
+    async fn start(&self, organisation: &str, reach: Reach, data: Data) -> Silo {
         let Data { partition, id, changed, votes, simulated } = data;
         let settings = Settings {
             organisation: OrganisationId::new(organisation).unwrap(),
@@ -161,11 +192,21 @@ impl Cluster {
         let teachers = Teachers::from_votes(votes.collect(), CLASSES.len()).unwrap();
         let partition = PartitionDigest::new([partition; 32]);
         let node = TeacherNode::with_votes(settings, partition, self.pool.clone(), teachers).unwrap();
-        let transport = ServerTransport::Mutual(self.kit(Role::Teacher, organisation, "node"));
+        let kit = self.kit(Role::Teacher, organisation, "node");
         let stop = CancellationToken::new();
-        let running = node.serve(address, transport, stop.clone()).await.unwrap();
-        let organisation = organisation.to_owned();
-        Silo { organisation, address: running.address(), stop, running: Some(running) }
+        let running = match reach {
+            Reach::Listens(address) => {
+                let transport = ServerTransport::Mutual(kit);
+                Running::Listening(node.serve(address, transport, stop.clone()).await.unwrap())
+            }
+            Reach::Dials(address) => {
+                let aggregator = identity(Role::Aggregator, "hub", "aggregator");
+                let limits = ChannelLimits::default();
+                let dial = DialOut { address: address.to_string(), kit, aggregator, limits };
+                Running::Dialling(node.dial_out(dial, stop.clone()))
+            }
+        };
+        Silo { organisation: organisation.to_owned(), reach, stop, running: Some(running) }
     }
 
     /// Writes the settings file of an aggregator.
@@ -191,10 +232,15 @@ impl Cluster {
             self.path(ledger).display(),
             self.path("pool.manifest").display(),
         );
-        for Silo { organisation, address, .. } in &self.silos {
-            let node = format!("organisation = '{organisation}'\nnode = 'node'\naddress = '{address}'\n");
-            text += "[[nodes]]\n";
-            text += &node;
+        for Silo { organisation, reach, .. } in &self.silos {
+            let how = match reach {
+                Reach::Listens(address) => format!("address = '{address}'"),
+                Reach::Dials(_) => "mode = 'dial-out'".to_owned(),
+            };
+            text += &format!("[[nodes]]\norganisation = '{organisation}'\nnode = 'node'\n{how}\n");
+        }
+        if self.silos.iter().any(|silo| matches!(silo.reach, Reach::Dials(_))) {
+            text.insert_str(0, &format!("nodes_listen = '{}'\n", self.nodes_listen));
         }
         let path = self.path("aggregator.toml");
         std::fs::write(&path, text).unwrap();
@@ -244,8 +290,10 @@ impl Silo {
     /// Stops the node and waits for its end.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
-        if let Some(running) = self.running.take() {
-            running.finished().await.unwrap();
+        match self.running.take() {
+            Some(Running::Listening(running)) => running.finished().await.unwrap(),
+            Some(Running::Dialling(dialling)) => dialling.finished().await,
+            None => {}
         }
     }
 }
