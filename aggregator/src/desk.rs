@@ -16,7 +16,7 @@ use rand::rngs::SysRng;
 use tokio::sync::{oneshot, watch};
 
 use crate::error::{Error, Result};
-use crate::leases::{Leases, Offer, Submitted};
+use crate::leases::{Leases, NotTaken, Offer};
 use crate::sessions::Silence;
 use crate::settings::NodeSettings;
 
@@ -118,18 +118,12 @@ impl Desk {
         }
     }
 
-    /// Takes an outcome in; tells whether it had been handed in before, or why it is not taken.
-    pub(crate) fn submit(&self, request: SubmitWorkRequest) -> Result<bool, Submitted<()>> {
-        let submitted = self.leases().submit(request, Instant::now());
-        match submitted {
-            Submitted::Settled(reply, outcome) => {
-                // Whoever asked may have given up this very moment: then it is late.
-                reply.send(outcome).map(|()| false).map_err(|_| Submitted::NotOpen)
-            }
-            Submitted::Repeated => Ok(true),
-            Submitted::Changed => Err(Submitted::Changed),
-            Submitted::NotOpen => Err(Submitted::NotOpen),
-            Submitted::OfOtherWork => Err(Submitted::OfOtherWork),
+    /// Takes an outcome in; tells whether it had been handed in before.
+    pub(crate) fn submit(&self, request: SubmitWorkRequest) -> Result<bool, NotTaken> {
+        match self.leases().submit(request, Instant::now())? {
+            // Whoever asked may have given up this very moment: then it is late.
+            Some((reply, outcome)) => reply.send(outcome).map(|()| false).map_err(|_| NotTaken::NotOpen),
+            None => Ok(true),
         }
     }
 

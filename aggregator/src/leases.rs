@@ -44,16 +44,12 @@ pub(crate) enum Offer {
     Displaced,
 }
 
-/// What became of a submission.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Submitted<R> {
-    /// The first for its lease: to be passed on.
-    Settled(R, Outcome),
-    /// The same as before.
-    Repeated,
-    /// Something else than before.
+/// Why a submission is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// Something else was handed in before, and stands.
     Changed,
-    /// Not open: too late, of another process or of another node.
+    /// No such lease is open: too late, or of another process or node.
     NotOpen,
     /// Not an outcome of what was asked.
     OfOtherWork,
@@ -118,26 +114,26 @@ impl<R> Leases<R> {
         }
     }
 
-    /// The node hands in an outcome.
-    pub(crate) fn submit(&mut self, request: SubmitWorkRequest, now: Instant) -> Submitted<R> {
+    /// The node hands in an outcome: the first for its lease is to be passed on, the same again (`None`) is not.
+    pub(crate) fn submit(
+        &mut self,
+        request: SubmitWorkRequest,
+        now: Instant,
+    ) -> Result<Option<(R, Outcome)>, NotTaken> {
         let lease = request.lease_id;
         let content = self.hash.hash_one(request.encode_to_vec());
         if let Some((_, before)) = self.settled.iter().find(|(settled, _)| *settled == lease) {
-            return if *before == content { Submitted::Repeated } else { Submitted::Changed };
+            return if *before == content { Ok(None) } else { Err(NotTaken::Changed) };
         }
-        let Some(open) = self.open.get(&lease).filter(|open| open.until > now) else {
-            return Submitted::NotOpen;
-        };
+        let open = self.open.get(&lease).filter(|open| open.until > now).ok_or(NotTaken::NotOpen)?;
         let outcome = request.outcome.filter(|outcome| answers(&open.work, outcome));
-        let Some((outcome, open)) = outcome.and_then(|outcome| Some((outcome, self.open.remove(&lease)?)))
-        else {
-            return Submitted::OfOtherWork;
-        };
+        let outcome = outcome.ok_or(NotTaken::OfOtherWork)?;
+        let open = self.open.remove(&lease).ok_or(NotTaken::NotOpen)?;
         if self.settled.len() == SETTLED_KEPT {
             self.settled.pop_front();
         }
         self.settled.push_back((lease, content));
-        Submitted::Settled(open.reply, outcome)
+        Ok(Some((open.reply, outcome)))
     }
 }
 

@@ -45,9 +45,17 @@ pub(crate) struct Session {
 #[derive(Debug)]
 enum Line {
     /// It listens: over a channel that reconnects by itself.
-    Dialled { service: TeacherServiceClient<Channel>, transport: ClientTransport, address: String },
+    Dialled(Box<Dialled>),
     /// It dials in.
     DialsIn(Arc<Desk>),
+}
+
+/// A node that listens.
+#[derive(Debug)]
+struct Dialled {
+    service: TeacherServiceClient<Channel>,
+    transport: ClientTransport,
+    address: String,
 }
 
 /// Why a node gave no answer.
@@ -76,11 +84,8 @@ impl Session {
             (_, Some(address)) => {
                 let transport = dialled(&node, transport)?;
                 let channel = channel::connect_lazily(address, &transport, &settings.channel)?;
-                Line::Dialled {
-                    service: TeacherServiceClient::new(channel),
-                    transport,
-                    address: address.clone(),
-                }
+                let service = TeacherServiceClient::new(channel);
+                Line::Dialled(Box::new(Dialled { service, transport, address: address.clone() }))
             }
             (None, None) => {
                 return Err(Error::setting(
@@ -107,8 +112,10 @@ impl Session {
         let votes = (teachers as usize).saturating_mul(queries).saturating_mul(VOTE_BYTES_MAX);
         let limit = votes.saturating_add(ENVELOPE_BYTES);
         let line = match self.line {
-            Line::Dialled { service, transport, address } => {
-                Line::Dialled { service: service.max_decoding_message_size(limit), transport, address }
+            Line::Dialled(dialled) => {
+                let Dialled { service, transport, address } = *dialled;
+                let service = service.max_decoding_message_size(limit);
+                Line::Dialled(Box::new(Dialled { service, transport, address }))
             }
             Line::DialsIn(_) if limit > message_bytes_max => {
                 let fix = format!(
@@ -173,8 +180,9 @@ impl Session {
     pub(crate) async fn describe(&self) -> Result<DescribeResponse, Silence> {
         let request = DescribeRequest { protocol: Some(common::ProtocolVersion { ..PROTOCOL }) };
         match &self.line {
-            Line::Dialled { service, .. } => {
-                let answer = service.clone().describe(with_deadline(request, self.call_timeout)).await;
+            Line::Dialled(dialled) => {
+                let answer =
+                    dialled.service.clone().describe(with_deadline(request, self.call_timeout)).await;
                 self.heard(answer)
             }
             Line::DialsIn(desk) => match desk.ask(Work::Describe(request), self.call_timeout).await? {
@@ -188,8 +196,9 @@ impl Session {
     pub(crate) async fn accept(&self, contract: common::Contract) -> Result<Vec<u8>, Silence> {
         let request = AcceptContractRequest { contract: Some(contract) };
         let answer = match &self.line {
-            Line::Dialled { service, .. } => {
-                let answer = service.clone().accept_contract(with_deadline(request, self.call_timeout)).await;
+            Line::Dialled(dialled) => {
+                let answer =
+                    dialled.service.clone().accept_contract(with_deadline(request, self.call_timeout)).await;
                 self.heard(answer)?
             }
             Line::DialsIn(desk) => match desk.ask(Work::AcceptContract(request), self.call_timeout).await? {
@@ -203,8 +212,8 @@ impl Session {
     /// Asks for the votes of its teachers, to be here within `time`.
     pub(crate) async fn vote(&self, request: VoteRequest, time: Duration) -> Result<VoteResponse, Silence> {
         match &self.line {
-            Line::Dialled { service, .. } => {
-                let answer = service.clone().vote(with_deadline(request, time)).await;
+            Line::Dialled(dialled) => {
+                let answer = dialled.service.clone().vote(with_deadline(request, time)).await;
                 self.heard(answer)
             }
             Line::DialsIn(desk) => match desk.ask(Work::Vote(request), time).await? {
@@ -231,8 +240,8 @@ impl Session {
     fn silence(&self, status: &Status) -> Silence {
         let refusal = Refusal::read(status);
         let words = || match &self.line {
-            Line::Dialled { transport, address, .. } => {
-                channel::describe_status(status, address, transport).to_string()
+            Line::Dialled(dialled) => {
+                channel::describe_status(status, &dialled.address, &dialled.transport).to_string()
             }
             Line::DialsIn(_) => refusal.to_string(),
         };

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::desk::{Desk, Desks};
 use crate::error::{Error, Result};
-use crate::leases::Submitted;
+use crate::leases::NotTaken;
 use crate::settings::{Settings, Transport};
 
 /// Only teacher nodes ask for work.
@@ -131,16 +131,16 @@ impl WorkService for WorkRpc {
         let refusal =
             |code, reason, words: &str| Refusal::new(code, reason, words).field("lease_id").value(lease);
         let refusal = match refused {
-            Submitted::Changed => refusal(
+            NotTaken::Changed => refusal(
                 Code::AlreadyExists,
                 "OUTCOME_CHANGED",
                 "something else was handed in for this lease before, and stands",
             )
             .fix("hand in one outcome per lease; run one process with this kit"),
-            Submitted::OfOtherWork => {
+            NotTaken::OfOtherWork => {
                 Refusal::invalid("outcome", "of another kind", "hand in what the lease asks for, or decline")
             }
-            Submitted::NotOpen | Submitted::Settled((), _) | Submitted::Repeated => refusal(
+            NotTaken::NotOpen => refusal(
                 Code::FailedPrecondition,
                 "LEASE_NOT_OPEN",
                 "no such lease of this node is open: it is too late",

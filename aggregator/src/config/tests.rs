@@ -23,7 +23,10 @@ fn load(text: &str) -> Result<Settings, ConfigError> {
 #[test]
 fn the_sample_is_what_an_aggregator_can_run_on() {
     let settings = load(SAMPLE).unwrap();
-    assert_eq!(settings.nodes.len(), 2);
+    assert_eq!(settings.nodes.len(), 3);
+    let dials_in: Vec<bool> = settings.nodes.iter().map(|node| node.address.is_none()).collect();
+    assert_eq!(dials_in, [false, false, true]);
+    assert!(settings.nodes_listen.is_some());
     assert_eq!(settings.campaign.mechanism.name(), "gnmax");
     assert_eq!(settings.flow, Flow::default());
     assert_eq!(settings.accounts.max_silos_per_subject, 1);
@@ -87,6 +90,27 @@ fn every_fault_is_told_with_its_key_and_value() {
         "flow.retry_ms",
     ] {
         assert!(refusal.contains(told), "{told} is missing in:\n{refusal}");
+    }
+}
+
+#[test]
+fn who_dials_whom_is_said_once_and_completely() {
+    let kit = "kit = \"kit\"";
+    for (written, instead, told) in [
+        ("nodes_listen = \"0.0.0.0:7404\"", "", "nodes_listen = absent"),
+        (
+            "nodes_listen = \"0.0.0.0:7404\"",
+            "nodes_listen = \"0.0.0.0:7402\"",
+            "another port than that of listen",
+        ),
+        ("mode = \"dial-out\"", "mode = \"listen\"", "nodes[2].address = absent"),
+        ("mode = \"dial-out\"", "mode = \"listen\"\naddress = \"c:7401\"", "nodes_listen = 0.0.0.0:7404"),
+        ("mode = \"dial-out\"", "mode = \"dial-out\"\naddress = \"c:7401\"", "nodes[2].address = c:7401"),
+        ("mode = \"dial-out\"", "mode = \"dialout\"", "dialout"),
+        (kit, "plaintext_loopback = true", "plaintext_loopback = true"),
+    ] {
+        let refusal = load(&SAMPLE.replace(written, instead)).unwrap_err().to_string();
+        assert!(refusal.contains(told), "{told}: {refusal}");
     }
 }
 

@@ -51,7 +51,7 @@ async fn a_question_wakes_the_call_that_waits_and_its_outcome_comes_back_once() 
     assert_eq!(desk.submit(answer(lease.lease_id)), Ok(true), "repeated: answered as before");
     let changed = VoteResponse::default();
     let changed = SubmitWorkRequest { lease_id: lease.lease_id, outcome: Some(Outcome::Voted(changed)) };
-    assert_eq!(desk.submit(changed), Err(Submitted::Changed));
+    assert_eq!(desk.submit(changed), Err(NotTaken::Changed));
 }
 
 #[tokio::test]

@@ -51,19 +51,23 @@ fn the_first_outcome_in_time_settles_and_the_same_again_is_answered_as_before() 
     let now = Instant::now();
     let mut leases = Leases::new(7);
     let lease = leases.post(vote(1), now + SECOND, 11);
-    assert!(matches!(leases.submit(votes(lease, 0), now), Submitted::Settled(11, Outcome::Voted(_))));
-    assert_eq!(leases.submit(votes(lease, 0), now), Submitted::Repeated);
-    assert_eq!(leases.submit(votes(lease, 0), now + 10 * SECOND), Submitted::Repeated);
-    assert_eq!(leases.submit(votes(lease, 1), now), Submitted::Changed);
+    assert!(matches!(leases.submit(votes(lease, 0), now), Ok(Some((11, Outcome::Voted(_))))));
+    assert_eq!(leases.submit(votes(lease, 0), now), Ok(None));
+    assert_eq!(leases.submit(votes(lease, 0), now + 10 * SECOND), Ok(None));
+    assert_eq!(leases.submit(votes(lease, 1), now), Err(NotTaken::Changed));
     let visit = leases.arrive();
     assert_eq!(offered(&leases, visit, &[], now), None, "what is settled is not asked again");
 
     let late = leases.post(vote(2), now + SECOND, 12);
-    assert_eq!(leases.submit(votes(late, 0), now + SECOND), Submitted::NotOpen);
+    assert_eq!(leases.submit(votes(late, 0), now + SECOND), Err(NotTaken::NotOpen));
     let withdrawn = leases.post(vote(3), now + SECOND, 13);
     leases.withdraw(withdrawn);
-    assert_eq!(leases.submit(votes(withdrawn, 0), now), Submitted::NotOpen);
-    assert_eq!(leases.submit(votes(99, 0), now), Submitted::NotOpen, "a lease of another node or process");
+    assert_eq!(leases.submit(votes(withdrawn, 0), now), Err(NotTaken::NotOpen));
+    assert_eq!(
+        leases.submit(votes(99, 0), now),
+        Err(NotTaken::NotOpen),
+        "a lease of another node or process"
+    );
 }
 
 #[test]
@@ -84,15 +88,15 @@ fn an_outcome_must_be_of_what_was_asked_or_a_refusal() {
             let mut leases = Leases::new(0);
             let lease_id = leases.post(work.clone(), now + SECOND, ());
             let request = SubmitWorkRequest { lease_id, outcome: Some(outcome.clone()) };
-            let settled = matches!(leases.submit(request, now), Submitted::Settled((), _));
+            let settled = matches!(leases.submit(request, now), Ok(Some(((), _))));
             assert_eq!(settled, asked == given, "{work:?} {outcome:?}");
         }
         let mut leases = Leases::new(0);
         let lease_id = leases.post(work.clone(), now + SECOND, ());
         let nothing = SubmitWorkRequest { lease_id, outcome: None };
-        assert_eq!(leases.submit(nothing, now), Submitted::OfOtherWork);
+        assert_eq!(leases.submit(nothing, now), Err(NotTaken::OfOtherWork));
         let declined = SubmitWorkRequest { lease_id, outcome: Some(Outcome::Declined(Declined::default())) };
-        assert!(matches!(leases.submit(declined, now), Submitted::Settled((), _)), "it was open still");
+        assert!(matches!(leases.submit(declined, now), Ok(Some(((), _)))), "it was open still");
     }
 }
 
@@ -117,11 +121,11 @@ fn what_is_remembered_of_settled_leases_is_bounded() {
     let mut leases = Leases::new(0);
     for batch in 0..2_000 {
         let lease = leases.post(vote(batch), now + SECOND, ());
-        assert!(matches!(leases.submit(votes(lease, 0), now), Submitted::Settled((), _)));
+        assert!(matches!(leases.submit(votes(lease, 0), now), Ok(Some(((), _)))));
     }
     assert_eq!((leases.settled.len(), leases.open.len()), (SETTLED_KEPT, 0));
-    assert_eq!(leases.submit(votes(1_999, 0), now), Submitted::Repeated);
-    assert_eq!(leases.submit(votes(0, 0), now), Submitted::NotOpen);
+    assert_eq!(leases.submit(votes(1_999, 0), now), Ok(None));
+    assert_eq!(leases.submit(votes(0, 0), now), Err(NotTaken::NotOpen));
 }
 
 /// What may happen to leases on a network that loses, repeats and reorders.
@@ -182,23 +186,22 @@ proptest! {
                 Event::HandIn { which, acknowledgement_lost } if !held.is_empty() => {
                     let lease = held[which % held.len()];
                     match leases.submit(votes(lease, 1), now) {
-                        Submitted::Settled(index, _) => settled.push(posted[usize::try_from(index).unwrap()]),
-                        Submitted::Repeated => prop_assert!(settled.contains(&lease)),
-                        Submitted::NotOpen => prop_assert!(withdrawn.contains(&lease)),
+                        Ok(Some((index, _))) => settled.push(posted[usize::try_from(index).unwrap()]),
+                        Ok(None) => prop_assert!(settled.contains(&lease)),
+                        Err(NotTaken::NotOpen) => prop_assert!(withdrawn.contains(&lease)),
                         other => prop_assert!(false, "{other:?}"),
                     }
                     if !acknowledgement_lost {
                         held.retain(|held| *held != lease);
                     }
                 }
-                Event::HandIn { .. } => {}
                 Event::Forget => held.clear(),
                 Event::Withdraw { which } if !posted.is_empty() => {
                     let lease = posted[which % posted.len()];
                     leases.withdraw(lease);
                     withdrawn.push(lease);
                 }
-                Event::Withdraw { .. } => {}
+                Event::HandIn { .. } | Event::Withdraw { .. } => {}
             }
         }
         let mut once = settled.clone();

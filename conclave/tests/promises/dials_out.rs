@@ -359,7 +359,7 @@ async fn who_is_not_listed_as_dialling_in_gets_no_work_and_can_hand_nothing_in()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_holds_its_work_back_or_sends_nonsense_holds_up_nobody() {
     let campaign = Campaign { vote_deadline_ms: 600, ..Campaign::default() };
-    let (_cluster, _aggregator, mut service, mut puppets) = with_puppets(&["silo-3"], &campaign).await;
+    let (cluster, _aggregator, mut service, mut puppets) = with_puppets(&["silo-3"], &campaign).await;
     let puppet = &mut puppets[0];
     let mut recorder = Recorder::default();
     // The honest silos are a quorum: the batch goes on without what does not come, and what comes late is refused.
@@ -369,7 +369,7 @@ async fn a_node_that_holds_its_work_back_or_sends_nonsense_holds_up_nobody() {
     let refusal = puppet.submit(lease, Outcome::Voted(votes)).await.unwrap_err();
     assert_eq!((refusal.code(), refusal.reason()), (Code::FailedPrecondition, "LEASE_NOT_OPEN"));
     assert_eq!(recorder.status(&mut service).await.rejected["late"], 1);
-    puppet.enrol("silo-3", &_cluster).await;
+    puppet.enrol("silo-3", &cluster).await;
 
     let nonsense: [fn(VoteResponse) -> Outcome; 4] = [
         |votes| Outcome::Voted(VoteResponse { packed_votes: vec![0; 3], ..votes }),

@@ -96,6 +96,31 @@ fn figures_that_no_node_can_run_on_are_refused() {
 }
 
 #[test]
+fn who_dials_whom_is_said_once_and_completely() {
+    let listen = "listen = \"0.0.0.0:7401\"";
+    let mode = "mode = \"dial-out\"";
+    let aggregator =
+        r#"aggregator = { address = "hub:7404", identity = "conclave://demo/aggregator/hub/aggregator" }"#;
+    let with = |lines: &[&str]| load(&SAMPLE.replace(listen, &lines.join("\n")));
+    with(&[mode, aggregator]).unwrap();
+    with(&["mode = \"listen\"", listen]).unwrap();
+    for (lines, told) in [
+        (vec![], "listen = absent"),
+        (vec![mode], "aggregator = absent"),
+        (vec![mode, listen, aggregator], "listen = 0.0.0.0:7401"),
+        (vec![listen, aggregator], "aggregator.address = hub:7404"),
+        (vec![mode, &aggregator.replace("/aggregator/", "/student/")], "aggregator.identity"),
+        (vec![mode, &aggregator.replace("identity", "identities")], "identities"),
+        (vec!["mode = \"dial-in\"", listen], "dial-in"),
+    ] {
+        let refusal = with(&lines).unwrap_err().to_string();
+        assert!(refusal.contains(told), "{told}: {refusal}");
+    }
+    let nameless = SAMPLE.replace(listen, &[mode, aggregator].join("\n")).replace("kit = \"kit\"", "");
+    assert!(load(&nameless).unwrap_err().to_string().contains("kit = absent"));
+}
+
+#[test]
 fn classes_are_never_learned_from_private_rows() {
     let undeclared = SAMPLE.replacen("classes = [\"healthy\", \"ill\"]", "", 1);
     let refusal = load(&undeclared).unwrap_err().to_string();

@@ -4,6 +4,7 @@ mod aggregator;
 mod cuttable;
 mod recorder;
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -237,7 +238,7 @@ impl Cluster {
                 Reach::Listens(address) => format!("address = '{address}'"),
                 Reach::Dials(_) => "mode = 'dial-out'".to_owned(),
             };
-            text += &format!("[[nodes]]\norganisation = '{organisation}'\nnode = 'node'\n{how}\n");
+            write!(text, "[[nodes]]\norganisation = '{organisation}'\nnode = 'node'\n{how}\n").unwrap();
         }
         if self.silos.iter().any(|silo| matches!(silo.reach, Reach::Dials(_))) {
             text.insert_str(0, &format!("nodes_listen = '{}'\n", self.nodes_listen));
