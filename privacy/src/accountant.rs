@@ -18,7 +18,9 @@ mod truncated;
 mod zcdp;
 
 pub(crate) use conversion::rho_to_loss;
-pub use conversion::{Conversion, epsilon_to_rho, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic};
+pub use conversion::{
+    Conversion, epsilon_to_rho, rdp_to_delta, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic,
+};
 pub use pure::PureAccountant;
 pub use rdp::RdpAccountant;
 pub use truncated::{epsilon_to_rho_within, rho_to_epsilon_within};

@@ -77,6 +77,51 @@ pub enum Error {
         /// `cap - spent - reserved`.
         left: Rho,
     },
+    /// A filter other than that of ρ refused: the asked charge does not fit into what is left.
+    #[error("the {measure} filter refuses {asked}, with {left} left of {cap}: ask for less, or stop here")]
+    FilterExceeded {
+        /// What the filter adds up.
+        measure: &'static str,
+        /// The worst-case charge that was asked for.
+        asked: f64,
+        /// The cap less what is spent and reserved.
+        left: f64,
+        /// The cap.
+        cap: f64,
+    },
+    /// The same for such a filter when it settles.
+    #[error(
+        "{field} is {measure} {asked}, but only {reserved} is reserved: settle no more than was reserved"
+    )]
+    SettlesTooMuch {
+        /// The amount that is too large.
+        field: &'static str,
+        /// What the filter adds up.
+        measure: &'static str,
+        /// What was given.
+        asked: f64,
+        /// What is reserved.
+        reserved: f64,
+    },
+    /// A list has another length than the items that it is about.
+    #[error("{field} has {found} entries for {expected} items: give one for each")]
+    Length {
+        /// The list.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+        /// The number of items.
+        expected: usize,
+    },
+    /// A vote came from a record that does not exist. The record is not repeated here.
+    #[error("a vote comes from a record out of range: there are {records}, numbered from 0")]
+    RecordOutOfRange {
+        /// How many records there are.
+        records: usize,
+    },
+    /// A record voted twice on one query. The record is not repeated here.
+    #[error("a record votes twice on one query: give at most one vote for each record")]
+    VotesTwice,
     /// A charge or a return was larger than the reservation that it settles.
     #[error("{field} is {asked}, but only {reserved} is reserved: settle no more than was reserved")]
     ExceedsReservation {
@@ -149,6 +194,11 @@ mod tests {
             Error::UnsupportedEvent { accountant: "pure", event: "Gaussian noisy max", fix },
             Error::BudgetExceeded { asked: rho, spent: rho, reserved: rho, cap: rho, left: rho },
             Error::ExceedsReservation { field, asked: rho, reserved: rho },
+            Error::FilterExceeded { measure: "mu^2", asked: 1.0, left: 0.5, cap: 2.0 },
+            Error::SettlesTooMuch { field, measure: "mu^2", asked: 1.0, reserved: 0.5 },
+            Error::Length { field, found: 1, expected: 2 },
+            Error::RecordOutOfRange { records: 3 },
+            Error::VotesTwice,
             Error::Unreachable { queries: 7, cap: rho },
             Error::Classes { value: 1, max: 9 },
             Error::VoteOutOfRange { max: 9 },

@@ -16,8 +16,20 @@
 //! The guarantee of an account is therefore that of its **cap**. What has been spent is a figure after the
 //! fact.
 //!
+//! Beside it, for accounts that a ledger of this project does not keep: [`GdpFilter`] for continuous Gaussian noise,
+//! [`FixedOrderFilter`] for any Rényi curve at one order, [`IndividualFilter`] with an account per teacher or record.
+//!
 //! A draw reserves its worst case before votes are asked and settles what ran afterwards, so several may be
 //! under way. All of it is integer arithmetic on [`Rho`]: spent + reserved never exceeds the cap, exactly.
+
+mod allowance;
+mod fixed_order;
+mod gdp;
+mod individual;
+
+pub use fixed_order::FixedOrderFilter;
+pub use gdp::GdpFilter;
+pub use individual::{IndividualFilter, Participants};
 
 use crate::Error;
 use crate::quantity::Rho;

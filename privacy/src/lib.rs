@@ -47,6 +47,9 @@
 //! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, to 2^-40 nats | [`event`] |
 //! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it | [`worst_case`] |
 //! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
+//! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
+//! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |
+//! | a record moves at most k counts in a campaign | brute force over small campaigns | exact | [`contribution`] |
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
 //! | a Theorem 6 cost may be published with noise | Papernot et al. 2018, Algorithm 3 and Theorem 23, where C5 and C6 hold: seen on a grid, not proven | as published | [`smooth_sensitivity`] |
@@ -76,6 +79,7 @@ pub mod accountant;
 pub mod analysis;
 pub mod audit;
 pub mod calibrate;
+pub mod contribution;
 pub mod counts;
 pub mod data_dependent;
 mod error;
@@ -84,6 +88,7 @@ pub mod filter;
 pub mod mechanism;
 pub mod noise;
 mod numerics;
+pub mod odometer;
 pub mod planning;
 pub mod pld;
 pub mod quantity;

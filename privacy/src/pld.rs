@@ -9,7 +9,36 @@
 //!
 //! A plan is fixed when it is made: how many times which noise. Stopping a run when *this* account is exhausted would not
 //! be private if queries are chosen adaptively (the composed curve is no filter), which is why nothing here can be added to
-//! once it is made; admissions use [`crate::filter`].
+//! once it is made, and no filter takes it; admissions use [`crate::filter`]. A plan is complete before it says anything:
+//!
+//! ```
+//! use conclave_privacy::pld::{FixedPlan, PlannedNoise};
+//! use conclave_privacy::quantity::{Delta, Scale};
+//! let noise = PlannedNoise::Laplace { scale: Scale::new(20.0)?, shift: 1.0, times: 200 };
+//! let plan = FixedPlan::new(&[noise])?;
+//! assert!(plan.epsilon(Delta::new(1e-5)?) < 2.9);
+//! # Ok::<(), conclave_privacy::Error>(())
+//! ```
+//!
+//! Reserving from it does not compile,
+//!
+//! ```compile_fail,E0599
+//! use conclave_privacy::pld::{FixedPlan, PlannedNoise};
+//! use conclave_privacy::quantity::{Delta, Scale};
+//! let noise = PlannedNoise::Laplace { scale: Scale::new(20.0)?, shift: 1.0, times: 200 };
+//! let mut plan = FixedPlan::new(&[noise])?;
+//! plan.reserve(noise)?;
+//! # Ok::<(), conclave_privacy::Error>(())
+//! ```
+//!
+//! and neither does adding to it later as to an [`Accountant`](crate::accountant::Accountant):
+//!
+//! ```compile_fail,E0277
+//! use conclave_privacy::{accountant::Accountant, pld::FixedPlan};
+//! fn grows(_: &impl Accountant) {}
+//! grows(&FixedPlan::new(&[])?);
+//! # Ok::<(), conclave_privacy::Error>(())
+//! ```
 
 mod composition;
 mod gaussian;

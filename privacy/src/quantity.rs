@@ -9,16 +9,20 @@
 //! | [`Scale`] | σ or b | votes, real | finite, > 0 |
 //! | [`FilterOrder`] | ω | none, integer | 2 to 64 from a fixed list, or 0 for no limit |
 //! | [`Rho`] | ρ | 2^-40 nats of zCDP, integer | 0 to 2^64 - 1 units (2^24 nats) |
+//! | [`MuSquared`] | μ² | 2^-40, integer | 0 to 2^64 - 1 units |
+//! | [`RenyiLoss`] | R(α) | 2^-40 nats, integer | 0 to 2^64 - 1 units |
 //! | [`Lattice`] | k | steps of 2^-k votes | 0 to 32 |
 //! | [`NoiseScale`] | σ or b | lattice steps, integer | 1 to 2^62 steps |
 //! | [`Threshold`] | T | lattice steps, integer | 0 to 2^62 steps |
 
 mod filter_order;
+mod fixed_point;
 mod lattice;
 mod rdp_curve;
 mod rho;
 
 pub use filter_order::FilterOrder;
+pub use fixed_point::{Amount, MuSquared, RenyiLoss};
 pub use lattice::{Lattice, NoiseScale, Threshold};
 pub use rdp_curve::RdpCurve;
 pub use rho::Rho;

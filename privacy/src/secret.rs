@@ -30,6 +30,11 @@ impl<T> Secret<T> {
         self.0
     }
 
+    /// The value, to be changed by code of this crate that keeps it secret.
+    pub(crate) const fn inside_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
     /// The value, for code of this crate that keeps it secret.
     pub(crate) const fn inside(&self) -> &T {
         &self.0

@@ -241,6 +241,20 @@ pub fn threshold_local(
     Secret::new((0..teachers).map(at).collect())
 }
 
+/// The sum of local sensitivities over queries, distance by distance: one teacher can move in all of them. Shorter lists
+/// count as 0 beyond their end.
+pub fn total(locals: impl IntoIterator<Item = Secret<Vec<f64>>>) -> Secret<Vec<f64>> {
+    let mut sum = Vec::new();
+    for local in locals {
+        let local = local.inside();
+        sum.resize(sum.len().max(local.len()), 0.0);
+        for (sum, sensitivity) in sum.iter_mut().zip(local) {
+            *sum += sensitivity;
+        }
+    }
+    Secret::new(sum)
+}
+
 /// SS_β = max over d of e^(-βd) LS(d), for local sensitivities summed over all queries (one teacher can move in all).
 pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Secret<f64> {
     let discounted = |(d, sensitivity): (usize, &f64)| exp(-beta * d as f64) * sensitivity;

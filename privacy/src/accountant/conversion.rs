@@ -12,7 +12,7 @@
 //! result is moved by more than its rounding error towards more loss (ε up, ρ down).
 
 use super::Loss;
-use crate::quantity::{Delta, Epsilon, RdpCurve, Rho};
+use crate::quantity::{Delta, Epsilon, RdpCurve, RdpOrder, Rho};
 
 /// Which theorem turns Rényi-DP into (ε, δ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -24,8 +24,34 @@ pub enum Conversion {
     Tight,
 }
 
-/// The smallest ε over the orders of `curve`, rounded up.
+/// The smallest δ at `epsilon` over the orders of `curve`, rounded up: the tight conversion turned round,
+/// δ = e^((α-1)(R-ε)) (1-1/α)^(α-1)/α, or the distance in total variation if that is less.
+pub fn rdp_to_delta(curve: &RdpCurve, epsilon: Epsilon) -> f64 {
+    curve.points().fold(1.0, |best: f64, (order, rdp)| {
+        let less_one = order.get() - 1.0;
+        let (spread, order_term) = (less_one * (rdp - epsilon.get()), less_one * libm::log1p(1.0 / less_one));
+        let log_delta = spread - order_term - libm::log1p(less_one);
+        let size = less_one * (rdp + epsilon.get()) + order_term + libm::log1p(less_one);
+        let tight = libm::exp(log_delta + 8.0 * f64::EPSILON * (1.0 + size));
+        best.min(tight).min(total_variation(rdp))
+    })
+}
+
+/// The distance in total variation that R at any order above 1 allows, rounded up: R bounds the relative entropy, and
+/// TV <= sqrt(1 - e^-KL) (Bretagnolle and Huber 1979).
+fn total_variation(rdp: f64) -> f64 {
+    libm::sqrt(-libm::expm1(-rdp)) * (1.0 + 8.0 * f64::EPSILON)
+}
+
+/// The smallest ε over the orders of `curve`, rounded up. The tight conversion is 0 where δ covers the whole distance in total
+/// variation.
 pub fn rdp_to_epsilon(curve: &RdpCurve, delta: Delta, conversion: Conversion) -> Loss {
+    let covered = |(_, rdp): &(RdpOrder, f64)| total_variation(*rdp) <= delta.get();
+    if conversion == Conversion::Tight
+        && let Some((order, _)) = curve.points().find(covered)
+    {
+        return Loss { epsilon: 0.0, order: Some(order.get()) };
+    }
     let nothing_known = Loss { epsilon: f64::INFINITY, order: None };
     curve.points().fold(nothing_known, |best, (order, rdp)| {
         let epsilon = epsilon_at(order.get() - 1.0, rdp, delta, conversion);

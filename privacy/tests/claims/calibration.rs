@@ -2,12 +2,14 @@
 //! elsewhere.
 
 use conclave_privacy::Error;
-use conclave_privacy::accountant::epsilon_to_rho;
+use conclave_privacy::accountant::{Accountant, PureAccountant, epsilon_to_rho};
 use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
 use conclave_privacy::event::PrivacyEvent;
-use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::filter::{GdpFilter, ZcdpFilter};
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
-use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{
+    Delta, Epsilon, FilterOrder, Lattice, MuSquared, NoiseScale, Rho, Scale, Threshold,
+};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Deserialize;
 
@@ -24,20 +26,24 @@ struct Case {
     eps: f64,
     delta: f64,
     rho_max: f64,
-    gnmax: Vec<Sigma>,
-    queries_at_sigma: Vec<Queries>,
+    mu_max: f64,
+    gnmax: Vec<Calibrated>,
+    queries_at_sigma: Vec<Admitted>,
 }
 
 #[derive(Deserialize)]
-struct Sigma {
+struct Calibrated {
     queries: u64,
     sigma: f64,
+    exact_gaussian: f64,
+    laplace_pure: f64,
 }
 
 #[derive(Deserialize)]
-struct Queries {
+struct Admitted {
     sigma: f64,
     queries: u64,
+    exact_gaussian: u64,
 }
 
 fn cases() -> Vec<Case> {
@@ -63,7 +69,7 @@ fn caps_and_sigmas_agree_with_the_oracle() {
         let unit = 1.0 / (1_u64 << 40) as f64;
         let nats = cap.units() as f64 * unit;
         assert!(nats <= case.rho_max && nats > case.rho_max - 4.0 * unit, "{nats}, not {}", case.rho_max);
-        for Sigma { queries, sigma } in &case.gnmax {
+        for Calibrated { queries, sigma, .. } in &case.gnmax {
             let got = gnmax_sigma_for(epsilon, delta, PLAIN, *queries, &one_move, Lattice::DEFAULT)
                 .unwrap()
                 .votes();
@@ -73,7 +79,7 @@ fn caps_and_sigmas_agree_with_the_oracle() {
                 "{queries} queries: {got}, not {sigma}"
             );
         }
-        for Queries { sigma, queries } in &case.queries_at_sigma {
+        for Admitted { sigma, queries, .. } in &case.queries_at_sigma {
             let event = PrivacyEvent::GaussianNoisyMax {
                 sigma: NoiseScale::from_votes(*sigma, Lattice::DEFAULT).unwrap(),
             };
@@ -81,6 +87,40 @@ fn caps_and_sigmas_agree_with_the_oracle() {
             let mut filter = ZcdpFilter::new(cap);
             let admitted = (0..=*queries).take_while(|_| filter.reserve(price).is_ok()).count() as u64;
             assert_eq!(admitted, *queries, "at sigma {sigma}");
+        }
+    }
+}
+
+#[test]
+fn gaussian_filters_and_pure_sums_invert_as_the_oracle_says() {
+    for case in cases() {
+        let (epsilon, delta) = target(&case);
+        let filter = GdpFilter::for_target(epsilon, delta);
+        let mu = libm::sqrt(filter.cap().to_f64_up());
+        // μ² is rounded down to a unit of 10^-12, and the root of δ(μ) is flat in its last digits.
+        assert!(
+            mu <= case.mu_max * (1.0 + 1e-12) && mu > case.mu_max * (1.0 - 1e-9),
+            "{mu}, not {}",
+            case.mu_max
+        );
+        for Calibrated { queries, exact_gaussian, laplace_pure, .. } in &case.gnmax {
+            let found = filter.sigma_for(2, u32::try_from(*queries).unwrap()).unwrap().get();
+            assert!((found / exact_gaussian - 1.0).abs() < 1e-9, "{found}, not {exact_gaussian}");
+            let mut pure = PureAccountant::new();
+            let scale = NoiseScale::from_votes(*laplace_pure, Lattice::DEFAULT).unwrap();
+            let event = PrivacyEvent::LaplaceNoisyMax { scale };
+            pure.add(&event, &sensitivity(PrivacyUnit::Record), *queries).unwrap();
+            let spent = pure.loss(delta).epsilon;
+            // The scale is rounded up to a step of 2^-20 votes.
+            let least = case.eps * (1.0 - 1e-6 / laplace_pure) - 1e-9;
+            assert!(spent >= least && spent <= case.eps + 1e-8, "{spent}, not {}", case.eps);
+        }
+        for Admitted { sigma, exact_gaussian, .. } in &case.queries_at_sigma {
+            let price = MuSquared::of_gaussian(2, Scale::new(*sigma).unwrap()).unwrap();
+            let mut filter = filter;
+            let most = 0..=*exact_gaussian;
+            let admitted = most.take_while(|_| filter.reserve(price).is_ok()).count() as u64;
+            assert_eq!(admitted, *exact_gaussian, "at sigma {sigma}");
         }
     }
 }

@@ -72,6 +72,32 @@ fn theorem_6_gives_what_the_oracle_says() {
     }
 }
 
+#[derive(Deserialize)]
+struct Moments {
+    moment_lambdas: Vec<f64>,
+    cases: Vec<MomentCase>,
+}
+
+#[derive(Deserialize)]
+struct MomentCase {
+    votes: Vec<u64>,
+    lambda: f64,
+    moments_mp: Vec<String>,
+}
+
+#[test]
+fn the_log_moments_of_2017_are_l_times_the_cost_at_order_l_plus_one() {
+    let oracle: Moments = serde_json::from_str(include_str!("../vectors/lnmax.json")).unwrap();
+    let at: Vec<f64> = oracle.moment_lambdas.iter().map(|l| l + 1.0).collect();
+    for case in oracle.cases {
+        let mechanism = NoisyVote::LnMax { scale: scale(case.lambda) };
+        let found = costs(mechanism, Method::Published, &at, &case.votes).argmax;
+        let moments: Vec<f64> = found.iter().zip(&oracle.moment_lambdas).map(|(rdp, l)| l * rdp).collect();
+        let name = format!("{:?}, b {}", case.votes, case.lambda);
+        assert_close(&name, &moments, &numbers(&case.moments_mp), 1e-10);
+    }
+}
+
 #[test]
 fn theorem_3_gives_what_the_oracle_says() {
     let oracle: Published = serde_json::from_str(include_str!("../vectors/lnmax.json")).unwrap();
