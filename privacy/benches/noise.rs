@@ -3,7 +3,7 @@
 use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
 use conclave_privacy::counts::VoteCounts;
 use conclave_privacy::filter::ZcdpFilter;
-use conclave_privacy::mechanism::{GnMax, LnMax, Mechanism};
+use conclave_privacy::mechanism::{ExponentialMechanism, GnMax, LnMax, Mechanism, PermuteAndFlip};
 use conclave_privacy::noise::{NoiseSource, ReleaseGenerator, ReleaseNoise};
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho};
 use divan::{Bencher, black_box};
@@ -35,6 +35,19 @@ fn gnmax_of_ten_counts_at_sigma_40(bencher: Bencher<'_, '_>) {
 fn lnmax_of_ten_counts_at_scale_40(bencher: Bencher<'_, '_>) {
     let (mechanism, counts, mut generator) =
         (Mechanism::from(LnMax::new(forty_votes())), counts(), generator());
+    bencher.bench_local(|| mechanism.release(black_box(&counts), &mut generator));
+}
+
+#[divan::bench]
+fn exponential_mechanism_of_ten_counts_at_scale_40(bencher: Bencher<'_, '_>) {
+    let (mechanism, counts, mut generator) =
+        (ExponentialMechanism::new(forty_votes()), counts(), generator());
+    bencher.bench_local(|| mechanism.release(black_box(&counts), &mut generator));
+}
+
+#[divan::bench]
+fn permute_and_flip_of_ten_counts_at_scale_40(bencher: Bencher<'_, '_>) {
+    let (mechanism, counts, mut generator) = (PermuteAndFlip::new(forty_votes()), counts(), generator());
     bencher.bench_local(|| mechanism.release(black_box(&counts), &mut generator));
 }
 

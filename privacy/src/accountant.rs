@@ -2,7 +2,7 @@
 //!
 //! | accountant | composes | events | δ |
 //! |---|---|---|---|
-//! | [`PureAccountant`] | ε, by addition | Laplace noisy max | any; it holds at δ = 0 |
+//! | [`PureAccountant`] | ε, by addition | all without Gaussian noise | any; it holds at δ = 0 |
 //! | [`ZcdpAccountant`] | ρ, by addition of whole units | all | by conversion |
 //! | [`RdpAccountant`] | R(α) at each order, by addition | all | by conversion |
 //!

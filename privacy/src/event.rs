@@ -9,6 +9,8 @@
 //! | event | ρ | because |
 //! |---|---|---|
 //! | [`LaplaceNoisyMax`](PrivacyEvent::LaplaceNoisyMax) | 2m²/b² | pure DP with ε = 2m/b, and ε-DP implies ε²/2-zCDP (Bun and Steinke 2016, Proposition 1.4) |
+//! | [`ExponentialNoisyMax`](PrivacyEvent::ExponentialNoisyMax) | 2m²/b² | pure DP with ε = 2m/b (McKenna and Sheldon 2020, Theorem 1), as above |
+//! | [`GumbelNoisyMax`](PrivacyEvent::GumbelNoisyMax) | m²/(2b²) | log ratios lie in a range of η = 2m/b, and η-bounded range implies η²/8-zCDP (Cesar and Rogers 2021) |
 //! | [`GaussianNoisyMax`](PrivacyEvent::GaussianNoisyMax) | m²/σ² | the whole noisy histogram has ρ = Σv²/(2σ²) and Σv² <= 2m² |
 //! | [`GaussianThreshold`](PrivacyEvent::GaussianThreshold) | m²/(2σ1²) | the largest count changes by at most m |
 //!
@@ -16,9 +18,9 @@
 //! Counts differ by whole votes, hence by whole steps. For a shift by whole steps the Rényi divergence of the
 //! discrete Gaussian is at most α·shift²/(2σ²), the continuous value (Canonne, Kamath and Steinke 2020,
 //! Proposition 5), and independent coordinates add up; the log ratio of the discrete Laplace is at most
-//! |shift|/b. Nothing is approximated: neither the prices nor these facts contain a rounding, and the price
-//! is rounded **up** to a unit of [`Rho`]. Argmax, tie coin and comparison with T are post-processing. The
-//! prices do not depend on the counts, so admission by them reveals nothing.
+//! |shift|/b; the laws of the exponential mechanism and of permute-and-flip do not depend on the lattice. Nothing is
+//! approximated: neither the prices nor these facts contain a rounding, and the price is rounded **up** to a unit
+//! of [`Rho`]. Argmax, tie coin and comparison with T are post-processing. The prices do not depend on the counts, so admission by them reveals nothing.
 
 use crate::Error;
 use crate::quantity::{FilterOrder, NoiseScale, Rho};
@@ -32,6 +34,16 @@ pub enum PrivacyEvent {
     /// The index of the largest count after discrete Laplace noise on each count.
     LaplaceNoisyMax {
         /// The Laplace scale b.
+        scale: NoiseScale,
+    },
+    /// The index of the largest count after exponential noise on each count: permute-and-flip.
+    ExponentialNoisyMax {
+        /// The mean b.
+        scale: NoiseScale,
+    },
+    /// The index of the largest count after Gumbel noise on each count: the exponential mechanism.
+    GumbelNoisyMax {
+        /// The Gumbel scale b.
         scale: NoiseScale,
     },
     /// The index of the largest count after discrete Gaussian noise on each count.
@@ -51,7 +63,8 @@ impl PrivacyEvent {
     pub fn price(&self, sensitivity: &Sensitivity) -> Result<Rho, Error> {
         // ρ = n·m²·4^k / (d·steps²), where a scale of `steps` is steps/2^k votes.
         let (n, d, scale) = match *self {
-            Self::LaplaceNoisyMax { scale } => (2, 1, scale),
+            Self::LaplaceNoisyMax { scale } | Self::ExponentialNoisyMax { scale } => (2, 1, scale),
+            Self::GumbelNoisyMax { scale } => (1, 2, scale),
             Self::GaussianNoisyMax { sigma } => (1, 1, sigma),
             Self::GaussianThreshold { sigma1 } => (1, 2, sigma1),
         };
@@ -71,7 +84,9 @@ impl PrivacyEvent {
         let exact = match *self {
             Self::GaussianNoisyMax { sigma } => worst_case::price(Step::Argmax, sigma, order),
             Self::GaussianThreshold { sigma1 } => worst_case::price(Step::Threshold, sigma1, order),
-            Self::LaplaceNoisyMax { .. } => None,
+            Self::LaplaceNoisyMax { .. } | Self::ExponentialNoisyMax { .. } | Self::GumbelNoisyMax { .. } => {
+                None
+            }
         };
         Ok(exact.map_or(published, |exact| exact.min(published)))
     }
@@ -80,6 +95,8 @@ impl PrivacyEvent {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::LaplaceNoisyMax { .. } => "Laplace noisy max",
+            Self::ExponentialNoisyMax { .. } => "exponential noisy max",
+            Self::GumbelNoisyMax { .. } => "Gumbel noisy max",
             Self::GaussianNoisyMax { .. } => "Gaussian noisy max",
             Self::GaussianThreshold { .. } => "Gaussian threshold test",
         }
@@ -88,7 +105,9 @@ impl PrivacyEvent {
     /// The scale of its noise.
     pub const fn scale(&self) -> NoiseScale {
         match *self {
-            Self::LaplaceNoisyMax { scale } => scale,
+            Self::LaplaceNoisyMax { scale }
+            | Self::ExponentialNoisyMax { scale }
+            | Self::GumbelNoisyMax { scale } => scale,
             Self::GaussianNoisyMax { sigma } => sigma,
             Self::GaussianThreshold { sigma1 } => sigma1,
         }

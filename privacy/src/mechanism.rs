@@ -4,15 +4,22 @@
 //! ([`Mechanism::worst_case`]), draws ([`Mechanism::release`]), and says what a draw has cost
 //! ([`Mechanism::charge`]). Each one has a file that opens with its definition and source. To add one, write
 //! its file, give it an event if it needs a new one, and the compiler lists the rest.
+//!
+//! A [`Mechanism`] is what a campaign contract can name. [`ExponentialMechanism`] and [`PermuteAndFlip`] are for those who hold
+//! the votes themselves: no contract names them yet, so they are not in that list.
 
 mod confident_gnmax;
+mod exponential;
 mod gnmax;
 mod lnmax;
 mod noisy_max;
+mod permute_and_flip;
 
 pub use confident_gnmax::ConfidentGnMax;
+pub use exponential::ExponentialMechanism;
 pub use gnmax::GnMax;
 pub use lnmax::LnMax;
+pub use permute_and_flip::PermuteAndFlip;
 
 use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};

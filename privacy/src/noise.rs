@@ -1,8 +1,8 @@
 //! Noise whose law is exactly the one that is priced.
 //!
 //! [`discrete_gaussian()`] and [`discrete_laplace()`] draw whole numbers of lattice steps. Given independent
-//! uniform bits, their laws are exactly pmf(k) ∝ exp(-k²/(2σ²)) and pmf(k) ∝ exp(-|k|/b) on all of ℤ: every
-//! decision compares whole numbers, in the manner of Canonne, Kamath and Steinke, *The Discrete Gaussian for
+//! uniform bits, their laws are exactly pmf(k) ∝ exp(-k²/(2σ²)) and pmf(k) ∝ exp(-|k|/b) on all of ℤ, and that of
+//! [`discrete_exponential()`] is pmf(k) ∝ exp(-k/b) on k >= 0: every decision compares whole numbers, in the manner of Canonne, Kamath and Steinke, *The Discrete Gaussian for
 //! Differential Privacy* (2020), and no floating-point number occurs anywhere on the way to a release. The
 //! bits come from [`generator`], so what holds in practice is the computational form of each guarantee.
 //!
@@ -11,11 +11,15 @@
 //! after a flush to disk.
 
 mod bernoulli;
+mod discrete_exponential;
 mod discrete_gaussian;
 mod discrete_laplace;
 pub mod generator;
+#[cfg(test)]
+mod tails;
 
-pub(crate) use bernoulli::uniform_below;
+pub(crate) use bernoulli::{exp_minus_ratio, uniform_below};
+pub use discrete_exponential::discrete_exponential;
 pub use discrete_gaussian::discrete_gaussian;
 pub use discrete_laplace::discrete_laplace;
 pub use generator::{NoiseGenerator, NoiseSource, ReleaseGenerator, ReleaseNoise};

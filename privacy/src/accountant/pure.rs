@@ -6,10 +6,10 @@ use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
 use crate::unit::Sensitivity;
 
-/// Adds up pure ε. It prices Laplace noise only: Gaussian noise has no pure ε.
+/// Adds up pure ε. It prices Laplace, exponential and Gumbel noise: Gaussian noise has no pure ε.
 ///
-/// Moving one vote shifts two counts by one, so a noisy max with Laplace scale b costs 2/b, and m moves cost
-/// 2m/b; kept in whole units of 2^-40 nats, rounded up.
+/// Moving one vote shifts two counts by one, so a noisy max of scale b costs 2/b with each of them (one count falls and another
+/// rises, so the scores are not monotone), and m moves cost 2m/b; kept in whole units of 2^-40 nats, rounded up.
 #[derive(Debug, Clone, Default)]
 pub struct PureAccountant {
     epsilon_units: Rho,
@@ -28,9 +28,14 @@ impl Accountant for PureAccountant {
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {
-        let PrivacyEvent::LaplaceNoisyMax { scale } = *event else {
-            let fix = "use zcdp or rdp for Gaussian noise";
-            return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
+        let scale = match *event {
+            PrivacyEvent::LaplaceNoisyMax { scale }
+            | PrivacyEvent::ExponentialNoisyMax { scale }
+            | PrivacyEvent::GumbelNoisyMax { scale } => scale,
+            PrivacyEvent::GaussianNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => {
+                let fix = "use zcdp or rdp for Gaussian noise";
+                return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
+            }
         };
         let numerator = 2 * u128::from(sensitivity.moves());
         let each = Rho::ratio_up("epsilon", numerator, scale.lattice().bits().into(), scale.steps().into())?;

@@ -6,7 +6,8 @@
 //! - threshold test: αm²/(2σ1²) (Mironov 2017, Proposition 7: a Gaussian on a statistic that changes by at
 //!   most m);
 //! - noisy max with Laplace noise: min(2αm²/b², 2m/b) (Papernot et al. 2017, Theorem 2, and pure DP with ε =
-//!   2m/b).
+//!   2m/b), and with exponential noise, for the same reason;
+//! - noisy max with Gumbel noise: min(αm²/(2b²), 2m/b) (Cesar and Rogers 2021: a range of η = 2m/b gives αη²/8).
 //!
 //! Values are doubles, rounded up.
 
@@ -62,7 +63,10 @@ fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64
     let cost = match event {
         PrivacyEvent::GaussianNoisyMax { .. } => alpha * ratio * ratio,
         PrivacyEvent::GaussianThreshold { .. } => alpha * ratio * ratio / 2.0,
-        PrivacyEvent::LaplaceNoisyMax { .. } => (2.0 * alpha * ratio * ratio).min(2.0 * ratio),
+        PrivacyEvent::LaplaceNoisyMax { .. } | PrivacyEvent::ExponentialNoisyMax { .. } => {
+            (2.0 * alpha * ratio * ratio).min(2.0 * ratio)
+        }
+        PrivacyEvent::GumbelNoisyMax { .. } => (alpha * ratio * ratio / 2.0).min(2.0 * ratio),
     };
     round_up(cost)
 }

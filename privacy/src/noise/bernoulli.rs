@@ -39,6 +39,18 @@ pub(super) fn exp_minus<G: Rng + ?Sized>(a: u64, b: u64, generator: &mut G) -> b
     first_failure_is_odd(|n| ratio(a, b, generator) && ratio(1, n, generator))
 }
 
+/// True with probability exactly exp(-`a`/`b`), for any `a` and 1 <= `b` <= 2^63.
+///
+/// One coin of exp(-1) for each whole b in a, and one for the rest; the first that fails decides, so that even the largest
+/// `a` costs less than two coins on average.
+#[inline]
+pub(crate) fn exp_minus_ratio<G: Rng + ?Sized>(a: u128, b: u64, generator: &mut G) -> bool {
+    let (whole, rest) = (a / u128::from(b), a % u128::from(b));
+    #[expect(clippy::cast_possible_truncation, reason = "a rest is smaller than b")]
+    let rest = rest as u64;
+    (0..whole).all(|_| exp_minus(1, 1, generator)) && exp_minus(rest, b, generator)
+}
+
 /// True with probability exactly exp(-1/2).
 #[inline]
 pub(super) fn exp_minus_half<G: Rng + ?Sized>(generator: &mut G) -> bool {

@@ -102,4 +102,6 @@ mod sealed {
 }
 
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;

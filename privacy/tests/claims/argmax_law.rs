@@ -2,8 +2,10 @@
 
 use crate::chi_square::{assert_fits, generator};
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
-use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome, Ran};
-use conclave_privacy::noise::{NoiseSource, SimulationNoise};
+use conclave_privacy::mechanism::{
+    ConfidentGnMax, Draw, ExponentialMechanism, GnMax, LnMax, Mechanism, Outcome, PermuteAndFlip, Ran,
+};
+use conclave_privacy::noise::{NoiseSource, SimulationGenerator, SimulationNoise};
 use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
 use rand::Rng;
 use serde::Deserialize;
@@ -23,6 +25,8 @@ struct Case {
     laplace: Vec<f64>,
     discrete_gaussian: Vec<f64>,
     discrete_laplace: Vec<f64>,
+    gumbel: Vec<f64>,
+    permute_and_flip: Vec<f64>,
 }
 
 fn cases() -> Vec<Case> {
@@ -32,12 +36,16 @@ fn cases() -> Vec<Case> {
 }
 
 /// How often each class is the answer.
-fn answers(mechanism: Mechanism, votes: &[u64], name: &str) -> Vec<u64> {
+fn answers(
+    release: impl Fn(&VoteCounts, &mut SimulationGenerator) -> Draw,
+    votes: &[u64],
+    name: &str,
+) -> Vec<u64> {
     let counts = VoteCounts::new(votes.to_vec()).unwrap();
     let mut generator = generator(name);
     let mut answers = vec![0; votes.len()];
     for _ in 0..DRAWS {
-        let draw = mechanism.release(&counts, &mut generator);
+        let draw = release(&counts, &mut generator);
         assert_eq!(draw.ran, Ran::NoisyMax);
         let Outcome::Label(ClassIndex(class)) = draw.outcome else {
             panic!("an abstention without a threshold")
@@ -49,7 +57,65 @@ fn answers(mechanism: Mechanism, votes: &[u64], name: &str) -> Vec<u64> {
 
 fn assert_law(mechanism: Mechanism, votes: &[u64], expected: &[f64]) {
     let name = format!("{mechanism:?} of {votes:?}");
-    assert_fits(&name, &answers(mechanism, votes, &name), expected);
+    let release = |counts: &VoteCounts, generator: &mut _| mechanism.release(counts, generator);
+    assert_fits(&name, &answers(release, votes, &name), expected);
+}
+
+fn assert_exponential(scale: NoiseScale, votes: &[u64], expected: &[f64]) {
+    let mechanism = ExponentialMechanism::new(scale);
+    let name = format!("{mechanism:?} of {votes:?}");
+    let release = |counts: &VoteCounts, generator: &mut _| mechanism.release(counts, generator);
+    assert_fits(&name, &answers(release, votes, &name), expected);
+}
+
+fn assert_permute_and_flip(scale: NoiseScale, votes: &[u64], expected: &[f64]) {
+    let mechanism = PermuteAndFlip::new(scale);
+    let name = format!("{mechanism:?} of {votes:?}");
+    let release = |counts: &VoteCounts, generator: &mut _| mechanism.release(counts, generator);
+    assert_fits(&name, &answers(release, votes, &name), expected);
+}
+
+#[test]
+fn the_exponential_mechanism_and_permute_and_flip_have_their_law_on_every_lattice() {
+    // The oracle knows no lattice: the same probabilities hold on whole votes, halves and millionths.
+    for bits in [0, 1, 20] {
+        let lattice = Lattice::new(bits).unwrap();
+        for case in cases().into_iter().filter(|case| bits > 0 || case.scale >= 1.0) {
+            let scale = NoiseScale::from_votes(case.scale, lattice).unwrap();
+            assert_exponential(scale, &case.votes, &case.gumbel);
+            assert_permute_and_flip(scale, &case.votes, &case.permute_and_flip);
+        }
+    }
+}
+
+#[test]
+fn extreme_scales_and_counts_neither_panic_nor_favour_anybody() {
+    let scale = |votes| NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap();
+    let (tiny, huge) = (scale(1e-3), scale(1e9));
+    // A gap of 10^9 votes is certain to decide at a thousandth of a vote, and is one scale at 10^9.
+    let far = [0, 1_000_000_000];
+    let certain = [0.0, 1.0];
+    let e = std::f64::consts::E;
+    let (laplace, gumbel, flipped) = (0.75 / e, 1.0 / (1.0 + e), 0.5 / e);
+    let gaussian = libm::erfc(0.5) / 2.0;
+    let pair = |overtaken: f64| [overtaken, 1.0 - overtaken];
+    for (at, [gaussian, laplace, gumbel, flipped]) in
+        [(tiny, [certain; 4]), (huge, [gaussian, laplace, gumbel, flipped].map(pair))]
+    {
+        assert_law(GnMax::new(at).into(), &far, &gaussian);
+        assert_law(LnMax::new(at).into(), &far, &laplace);
+        assert_exponential(at, &far, &gumbel);
+        assert_permute_and_flip(at, &far, &flipped);
+    }
+    // Equal counts at both ends of their range are equally likely at both ends of the scales.
+    for votes in [[0; 4], [VoteCounts::COUNT_MAX; 4]] {
+        for at in [tiny, huge, NoiseScale::from_steps(NoiseScale::STEPS_MAX, Lattice::DEFAULT).unwrap()] {
+            assert_law(GnMax::new(at).into(), &votes, &[0.25; 4]);
+            assert_law(LnMax::new(at).into(), &votes, &[0.25; 4]);
+            assert_exponential(at, &votes, &[0.25; 4]);
+            assert_permute_and_flip(at, &votes, &[0.25; 4]);
+        }
+    }
 }
 
 #[test]
@@ -123,23 +189,32 @@ fn a_threshold_that_is_met_exactly_is_reached() {
     assert_fits("threshold met exactly", &[DRAWS - abstained, abstained], &[reached, 1.0 - reached]);
 }
 
+type Release = fn(NoiseScale, &VoteCounts, &mut SimulationGenerator) -> Draw;
+
 #[test]
 fn a_draw_does_the_same_work_whatever_the_counts() {
     // The same generator is left in the same place by very different votes; on this lattice ties do not
     // happen.
     let scale = NoiseScale::from_votes(40.0, Lattice::DEFAULT).unwrap();
-    for mechanism in [Mechanism::from(LnMax::new(scale)), GnMax::new(scale).into()] {
+    let mechanisms: [(&str, Release); 3] = [
+        ("lnmax", |scale, counts, generator| Mechanism::from(LnMax::new(scale)).release(counts, generator)),
+        ("gnmax", |scale, counts, generator| Mechanism::from(GnMax::new(scale)).release(counts, generator)),
+        ("permute-and-flip", |scale, counts, generator| {
+            PermuteAndFlip::new(scale).release(counts, generator)
+        }),
+    ];
+    for (name, release) in mechanisms {
         for attempt in 0..100 {
             let afterwards =
                 [vec![0; 10], vec![100; 10], vec![VoteCounts::COUNT_MAX, 0, 0, 0, 0, 0, 0, 0, 0, 1]].map(
                     |votes| {
                         let mut generator =
                             SimulationNoise::new(1).generator("work", &[0; 32], attempt).unwrap();
-                        let _ = mechanism.release(&VoteCounts::new(votes).unwrap(), &mut generator);
+                        let _ = release(scale, &VoteCounts::new(votes).unwrap(), &mut generator);
                         generator.next_u64()
                     },
                 );
-            assert!(afterwards.iter().all(|next| *next == afterwards[0]), "{mechanism:?}");
+            assert!(afterwards.iter().all(|next| *next == afterwards[0]), "{name}");
         }
     }
 }

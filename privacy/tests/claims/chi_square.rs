@@ -3,7 +3,7 @@
 use conclave_privacy::noise::{NoiseSource, SimulationGenerator, SimulationNoise};
 
 /// The probability with which a correct sampler would fail one test. Seeds are fixed, so no test fails at
-/// random: this is the chance that a correct sampler fails for ever. There are fewer than 300 tests, 3 ×
+/// random: this is the chance that a correct sampler fails for ever. There are fewer than 500 tests, 5 ×
 /// 10^-4 together.
 pub(crate) const FALSE_ALARM: f64 = 1e-6;
 

@@ -1,7 +1,9 @@
 //! The samplers follow their stated laws, at every scale that can be asked for.
 
 use crate::chi_square::{assert_fits, generator, p_value};
-use conclave_privacy::noise::{SimulationGenerator, discrete_gaussian, discrete_laplace};
+use conclave_privacy::noise::{
+    SimulationGenerator, discrete_exponential, discrete_gaussian, discrete_laplace,
+};
 use conclave_privacy::quantity::{Lattice, NoiseScale};
 
 type Sampler = fn(NoiseScale, &mut SimulationGenerator) -> i128;
@@ -59,6 +61,17 @@ fn the_discrete_laplace_has_its_mass_on_every_integer() {
 }
 
 #[test]
+fn the_discrete_exponential_has_its_mass_on_every_integer_from_zero() {
+    for scale in [1_u32, 2, 3, 5, 13, 40] {
+        let reach = i32::try_from(40 * scale).unwrap();
+        let name = format!("discrete exponential {scale}");
+        let observed = histogram(discrete_exponential, steps(scale.into()), reach, &name);
+        let expected = law(reach, |k| if k < 0.0 { 0.0 } else { libm::exp(-k / f64::from(scale)) });
+        assert_fits(&name, &observed, &expected);
+    }
+}
+
+#[test]
 fn the_test_has_the_power_to_see_a_scale_that_is_wrong_by_five_per_cent() {
     let gaussian = histogram(discrete_gaussian, steps(42), 420, "power");
     assert!(p_value(&gaussian, &gaussian_law(40.0, 420)) < 1e-6);
@@ -100,6 +113,10 @@ fn gaussian_cdf(x: f64) -> f64 {
     libm::erfc(-x / std::f64::consts::SQRT_2) / 2.0
 }
 
+fn exponential_cdf(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { 1.0 - libm::exp(-x) }
+}
+
 fn laplace_cdf(x: f64) -> f64 {
     if x < 0.0 { libm::exp(x) / 2.0 } else { 1.0 - libm::exp(-x) / 2.0 }
 }
@@ -117,6 +134,12 @@ fn the_law_holds_from_a_thousandth_of_a_vote_to_a_thousand_million_and_at_the_la
     for scale in scales {
         assert_fits_continuous(discrete_gaussian, gaussian_cdf, scale, &format!("fine gaussian {scale}"));
         assert_fits_continuous(discrete_laplace, laplace_cdf, scale, &format!("fine laplace {scale}"));
+        assert_fits_continuous(
+            discrete_exponential,
+            exponential_cdf,
+            scale,
+            &format!("fine exponential {scale}"),
+        );
     }
 }
 

@@ -17,9 +17,11 @@ fn votes(votes: f64) -> NoiseScale {
     NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap()
 }
 
-fn events(scale: NoiseScale) -> [PrivacyEvent; 3] {
+fn events(scale: NoiseScale) -> [PrivacyEvent; 5] {
     [
         PrivacyEvent::LaplaceNoisyMax { scale },
+        PrivacyEvent::ExponentialNoisyMax { scale },
+        PrivacyEvent::GumbelNoisyMax { scale },
         PrivacyEvent::GaussianNoisyMax { sigma: scale },
         PrivacyEvent::GaussianThreshold { sigma1: scale },
     ]
@@ -36,6 +38,9 @@ fn prices_are_those_of_the_decisions() {
     let price = |event: PrivacyEvent, moves| event.price(&moving(moves)).unwrap().units();
     // LNMax 2/b², GNMax 1/σ², threshold 1/(2σ1²), each times the square of the moves.
     assert_eq!(price(PrivacyEvent::LaplaceNoisyMax { scale: votes(16.0) }, 1), 2 * nat / 256);
+    // Bounded range is worth a factor of four, and only the exponential mechanism has it.
+    assert_eq!(price(PrivacyEvent::GumbelNoisyMax { scale: votes(16.0) }, 1), nat / 512);
+    assert_eq!(price(PrivacyEvent::ExponentialNoisyMax { scale: votes(16.0) }, 1), 2 * nat / 256);
     assert_eq!(price(PrivacyEvent::GaussianNoisyMax { sigma: votes(32.0) }, 1), nat / 1024);
     assert_eq!(price(PrivacyEvent::GaussianThreshold { sigma1: votes(32.0) }, 1), nat / 2048);
     assert_eq!(price(PrivacyEvent::GaussianNoisyMax { sigma: votes(32.0) }, 8), 64 * nat / 1024);
@@ -110,9 +115,9 @@ proptest! {
         let lattice = Lattice::new(bits).unwrap();
         for event in events(NoiseScale::from_steps(steps, lattice).unwrap()) {
             let (n, d) = match event {
-                PrivacyEvent::LaplaceNoisyMax { .. } => (2, 1),
+                PrivacyEvent::LaplaceNoisyMax { .. } | PrivacyEvent::ExponentialNoisyMax { .. } => (2, 1),
                 PrivacyEvent::GaussianNoisyMax { .. } => (1, 1),
-                PrivacyEvent::GaussianThreshold { .. } => (1, 2),
+                PrivacyEvent::GumbelNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => (1, 2),
             };
             let numerator = (n * u128::from(moves) * u128::from(moves)) << (40 + 2 * u32::from(bits));
             let exact = numerator.div_ceil(d * u128::from(steps) * u128::from(steps));
