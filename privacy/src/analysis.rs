@@ -18,7 +18,7 @@ use crate::accountant::{Conversion, Loss, rdp_to_epsilon, rho_to_epsilon_classic
 use crate::counts::VoteCounts;
 use crate::data_dependent::{ArgmaxNoise, DataDependent, Method, NoisyVote, StepCosts};
 use crate::pld::{FixedPlan, PlannedNoise};
-use crate::quantity::{Delta, RdpCurve, RdpOrder, Rho};
+use crate::quantity::{Delta, RdpCurve, RdpOrder, Rho, in_range};
 use crate::secret::Analyst;
 use crate::worst_case;
 use libm::{log, sqrt};
@@ -134,8 +134,11 @@ impl AccountantName {
         !matches!(self, Self::RdpDataDependent | Self::Exact)
     }
 
-    /// Refuses pairs that have no meaning.
+    /// Refuses pairs that have no meaning, and a threshold that is no number.
     pub fn check(self, mechanism: &NoisyVote, answered: Answered) -> Result<(), Error> {
+        if let NoisyVote::ConfidentGnMax { threshold, .. } = *mechanism {
+            in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
+        }
         let laplace = matches!(mechanism, NoisyVote::LnMax { .. });
         let refuse = |event, fix| Err(Error::UnsupportedEvent { accountant: self.as_str(), event, fix });
         match self {
@@ -165,7 +168,7 @@ pub fn default_orders() -> Vec<RdpOrder> {
 /// The accounts of `votes` by one accountant, one per checkpoint, and the curves if asked for. `advance` is told after each
 /// query that took work.
 ///
-/// Refuses pairs of accountant and mechanism that have no meaning, and checkpoints beyond the votes.
+/// Refuses pairs of accountant and mechanism that have no meaning, empty or ragged votes, and checkpoints beyond the votes.
 pub fn account(
     accountant: AccountantName,
     question: &Question,
@@ -174,6 +177,7 @@ pub fn account(
     mut advance: impl FnMut(),
 ) -> Result<(Vec<Account>, Vec<QueryCurve>), Error> {
     accountant.check(&question.mechanism, question.answered)?;
+    check_votes(votes)?;
     let beyond = question.checkpoints.iter().find(|&&checkpoint| checkpoint == 0 || checkpoint > votes.len());
     if let Some(&beyond) = beyond {
         let fix = "give numbers of queries from 1 to the number of rows";
@@ -199,6 +203,19 @@ pub fn account(
         }
     }
     Ok((accounts, curves))
+}
+
+/// Refuses votes of no query, and of queries that do not agree in their number of classes.
+fn check_votes(votes: &[VoteCounts]) -> Result<(), Error> {
+    let Some(first) = votes.first() else {
+        let fix = "give the vote counts of at least one query";
+        return Err(Error::OutOfRange { field: "votes", value: 0.0, fix });
+    };
+    let expected = first.classes();
+    match votes.iter().map(VoteCounts::classes).find(|classes| *classes != expected) {
+        Some(found) => Err(Error::Length { field: "a row of votes", found, expected }),
+        None => Ok(()),
+    }
 }
 
 /// The account of `queries` queries before any vote is cast, by an accountant whose prices do not depend on votes.

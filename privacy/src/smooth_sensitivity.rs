@@ -210,13 +210,16 @@ impl Walk {
 }
 
 /// The same for the Theorem 6 cost of a threshold test: for each d, the larger step of the cost at the largest count ± d.
+///
+/// Refuses a threshold that is no finite number.
 pub fn threshold_local(
     counts: &VoteCounts,
     teachers: usize,
     threshold: f64,
     sigma1: Scale,
     order: RdpOrder,
-) -> Secret<Vec<f64>> {
+) -> Result<Secret<Vec<f64>>, Error> {
+    let threshold = in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
     let table: Vec<f64> = (0..=teachers)
         .flat_map(|largest| threshold_rdp(largest as f64, threshold, sigma1, &[order]))
         .collect();
@@ -238,7 +241,7 @@ pub fn threshold_local(
         let below = if largest > d { step(largest - d) } else { 0.0 };
         above.max(below)
     };
-    Secret::new((0..teachers).map(at).collect())
+    Ok(Secret::new((0..teachers).map(at).collect()))
 }
 
 /// The sum of local sensitivities over queries, distance by distance: one teacher can move in all of them. Shorter lists
@@ -256,9 +259,12 @@ pub fn total(locals: impl IntoIterator<Item = Secret<Vec<f64>>>) -> Secret<Vec<f
 }
 
 /// SS_β = max over d of e^(-βd) LS(d), for local sensitivities summed over all queries (one teacher can move in all).
-pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Secret<f64> {
+///
+/// Refuses a β that is not above 0: it would discount nothing, or not be a number.
+pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Result<Secret<f64>, Error> {
+    let beta = in_range("beta", beta, |beta| beta > 0.0, "give a number above 0, such as 0.02")?;
     let discounted = |(d, sensitivity): (usize, &f64)| exp(-beta * d as f64) * sensitivity;
-    Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max))
+    Ok(Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max)))
 }
 
 /// The cost at order α of publishing R + SS_β·N(0, σ_ss²): α e^(2β)/σ_ss² + (-ln(1-2αβ)/2 + αβ)/(α-1), Theorem 23.

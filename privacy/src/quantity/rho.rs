@@ -83,7 +83,7 @@ impl Rho {
         let units = libm::ceil(nats * UNITS_PER_NAT);
         // 2^64 - 2048 is the last double below 2^64.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
-        (0.0..18_446_744_073_709_549_568.0).contains(&units).then_some(Self(units as u64))
+        (nats >= 0.0 && units < 18_446_744_073_709_549_568.0).then_some(Self(units as u64))
     }
 
     /// `numerator · 2^shift / denominator` nats, rounded up to a whole unit; exact at any size.

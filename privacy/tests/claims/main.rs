@@ -15,6 +15,8 @@ mod filters;
 mod loss_distribution;
 mod noise_law;
 mod prices;
+mod properties;
+mod refusals;
 mod sanitised;
 mod sensitivity;
 mod soundness;

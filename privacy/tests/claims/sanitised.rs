@@ -79,7 +79,7 @@ fn local_sensitivities_of_gnmax_are_those_of_the_paper() {
         assert!((sensitivity.log_q1() / case.logq1 - 1.0).abs() < 1e-7, "{name}: {}", sensitivity.log_q1());
         let counts = VoteCounts::new(case.votes).unwrap();
         for Smooth { beta, value } in case.smooth {
-            let found = smooth(&sensitivity.local(&counts, case.teachers), beta).open(&ANALYST);
+            let found = smooth(&sensitivity.local(&counts, case.teachers), beta).unwrap().open(&ANALYST);
             assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
         }
         let found = sensitivity.local(&counts, case.teachers).open(&ANALYST);
@@ -92,11 +92,12 @@ fn local_sensitivities_of_the_threshold_test_are_those_of_the_paper() {
     for case in oracle().threshold_cases {
         let counts = VoteCounts::new(case.votes).unwrap();
         let order = RdpOrder::new(case.order).unwrap();
-        let local = || threshold_local(&counts, case.teachers, case.votes_needed, scale(case.sigma1), order);
+        let local =
+            || threshold_local(&counts, case.teachers, case.votes_needed, scale(case.sigma1), order).unwrap();
         let name = format!("T {}, sigma1 {}", case.votes_needed, case.sigma1);
         assert_sequence(&name, &local().open(&ANALYST), &case.local_sens_rle);
         for Smooth { beta, value } in case.smooth {
-            let found = smooth(&local(), beta).open(&ANALYST);
+            let found = smooth(&local(), beta).unwrap().open(&ANALYST);
             assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
         }
     }
