@@ -8,7 +8,7 @@
 //! | `pld` | privacy-loss distributions; a fixed plan | yes | both |
 //! | `rdp-data-dependent` | Theorem 6 (2018) or Theorem 3 (2017) | no | from these votes to a neighbour |
 //! | `exact` | [`ExactArgmax`](crate::data_dependent::ExactArgmax) | no | both |
-//! | `exact-worst-case` | [`crate::worst_case`]; Gaussian noise | yes | both |
+//! | `exact-worst-case` | [`crate::worst_case`] | yes | both |
 //!
 //! For Confident-GNMax it matters how often the argmax step is charged: [`Answered`]. *Publishable* means that a result
 //! does not depend on the votes, neither by its prices nor by how often they are charged.
@@ -145,7 +145,6 @@ impl AccountantName {
             Self::Pure if !laplace => {
                 refuse("Gaussian noise", "use zcdp, rdp, pld, exact or exact-worst-case")
             }
-            Self::ExactWorstCase if laplace => refuse("Laplace noise", "use pure, zcdp, rdp, pld or exact"),
             Self::Exact => Ok(()),
             _ if answered == Answered::Joint => {
                 refuse("threshold and argmax as one law", "use exact, or answered all, expected or a number")
@@ -326,7 +325,7 @@ fn worst_cases(mechanism: &NoisyVote, orders: &[RdpOrder]) -> (Option<Vec<f64>>,
             (Some(worst_case::threshold(sigma1, orders)), worst_case::gnmax(sigma2, orders))
         }
         NoisyVote::GnMax { sigma } => (None, worst_case::gnmax(sigma, orders)),
-        NoisyVote::LnMax { .. } => published(mechanism, orders),
+        NoisyVote::LnMax { scale } => (None, worst_case::lnmax(scale, orders)),
     }
 }
 

@@ -45,7 +45,7 @@
 //! | an account never exceeds its cap, and its answers, however adaptive, have D_α <= ρα for the cap ρ at all of its orders | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
 //! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12; at the account's orders alone | ρ down, ε up | [`accountant`] |
 //! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, to 2^-40 nats | [`event`] |
-//! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it | [`worst_case`] |
+//! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it (Laplace noise: 5·10^-4) | [`worst_case`] |
 //! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
 //! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
 //! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |

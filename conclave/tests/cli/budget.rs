@@ -101,12 +101,16 @@ fn curves_have_a_row_per_query_and_one_for_the_worst_case() {
 fn pure_laplace_noise_adds_up_and_every_accountant_that_applies_is_asked() {
     let votes = mnist_votes();
     let fixed = ["budget", "account", "--votes", &votes, "--at", "10", "--format", "json"];
-    let output =
-        conclave(&[&fixed[..], &["--mechanism", "lnmax", "--scale", "20", "--delta", "1e-5"]].concat());
+    let output = conclave(
+        &[&fixed[..], &["--mechanism", "lnmax", "--scale", "20", "--delta", "1e-5", "--orders", "8,32"]]
+            .concat(),
+    );
     let told = json(&output);
     let names: Vec<_> =
         told["results"].as_array().unwrap().iter().map(|row| row["accountant"].as_str().unwrap()).collect();
-    assert_eq!(names, ["pure", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact"]);
+    assert_eq!(names, ["pure", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact", "exact-worst-case"]);
+    let of = |accountant| epsilon_of(&told, accountant);
+    assert!(of("exact") <= of("exact-worst-case") && of("exact-worst-case") < of("rdp"), "{told}");
     assert!((epsilon_of(&told, "pure") - 1.0).abs() < 1e-9);
 }
 

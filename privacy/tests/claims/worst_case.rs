@@ -77,3 +77,52 @@ fn orders_next_to_one_lose_no_digits() {
         assert!(cost.iter().all(|cost| (cost / last - 1.0).abs() < 1e-3), "{cost:?}");
     }
 }
+
+#[test]
+fn the_laplace_worst_case_is_that_of_the_oracle_rounded_up() {
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/worst_case_argmax_rdp.json")).unwrap();
+    let slow = std::env::var_os("CONCLAVE_SLOW_TESTS").is_some();
+    let laplace = oracle.cases.iter().filter(|case| case.noise == "laplace");
+    for case in laplace.filter(|case| slow || case.sigma < 40.0 && [1.5, 8.0].contains(&case.order)) {
+        let (b, alpha) = (case.sigma, case.order);
+        let found = worst_case::lnmax(scale(b), &orders(&[alpha]))[0];
+        let name = format!("b {b}, order {alpha}: {found:e}, not {:e}", case.sup_three_cell);
+        assert!(found >= case.sup_three_cell * (1.0 - 1e-6), "{name}");
+        assert!(found <= case.sup_three_cell * (1.0 + 1e-3), "{name}");
+        assert!(found >= case.sup_two_class && found < (2.0 * alpha / (b * b)).min(2.0 / b), "{name}");
+    }
+}
+
+#[test]
+fn no_votes_cost_more_than_the_laplace_worst_case() {
+    let at = orders(&[1.25, 4.0]);
+    let mut data = DataDependent::new(NoisyVote::LnMax { scale: scale(20.0) }, Method::Exact, &at);
+    let worst = worst_case::lnmax(scale(20.0), &at);
+    let mut most = 0.0_f64;
+    for votes in [
+        vec![9, 9, 9],
+        vec![10, 10],
+        vec![12, 11, 0, 0],
+        vec![5, 5, 5, 5, 5],
+        vec![40, 39, 1],
+        vec![100, 0, 0],
+    ] {
+        let steps = data.steps(&VoteCounts::new(votes).unwrap()).open(&Analyst::who_may_see_the_votes());
+        assert!(steps.argmax.iter().zip(&worst).all(|(cost, worst)| cost <= worst));
+        most = most.max(steps.argmax[0] / worst[0]);
+    }
+    assert!(most > 0.7, "a bound that nothing comes near says little: {most}");
+}
+
+#[test]
+fn of_many_orders_some_are_searched_and_chords_stay_above_the_others() {
+    let grid: Vec<f64> = (0..10).map(|step| 1.0 + 2.0 * 1.05_f64.powi(step)).collect();
+    let many = worst_case::lnmax(scale(10.0), &orders(&grid));
+    for at in [3, 6] {
+        let alone = worst_case::lnmax(scale(10.0), &orders(&[grid[at]]))[0];
+        let ratio = many[at] / alone;
+        assert!((1.0 - 1e-3..=1.02).contains(&ratio), "order {}: {ratio}", grid[at]);
+    }
+    let published = worst_case::lnmax(scale(10.0), &orders(&[1e4]))[0];
+    assert!((published / 0.2 - 1.0).abs() < 1e-12, "{published}");
+}
