@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use conclave_ledger::{AccountState, AccountTerms, CampaignTerms, DataKey, Digest, Predecessor};
+use conclave_privacy::accountant::{epsilon_to_rho_within, filter_order_for};
+use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1 as common;
 use conclave_proto::ids::{DataId, PartitionDigest};
@@ -167,8 +169,21 @@ fn check(answer: &DescribeResponse, node: &NodeSettings, settings: &Settings) ->
 }
 
 /// The contract that these settings and members come to.
-pub(crate) fn contract(settings: &Settings, members: Vec<Member>, simulated: bool) -> Result<Contract> {
+pub(crate) fn contract(
+    settings: &Settings,
+    members: Vec<Member>,
+    filter_order: FilterOrder,
+    simulated: bool,
+) -> Result<Contract> {
     let plan = &settings.campaign;
+    let rho_cap = epsilon_to_rho_within(plan.epsilon, plan.delta, filter_order);
+    if rho_cap == Rho::ZERO {
+        let fix = format!(
+            "raise it: the accounts in this ledger bound the Renyi orders up to {filter_order}, at which no epsilon as small as \
+             this can be stated"
+        );
+        return Err(Error::setting("campaign.epsilon", &plan.epsilon.get().to_string(), &fix));
+    }
     let contract = Contract {
         campaign: plan.id.clone(),
         protocol_major: PROTOCOL.major,
@@ -179,7 +194,8 @@ pub(crate) fn contract(settings: &Settings, members: Vec<Member>, simulated: boo
         adjacency: plan.adjacency,
         class_names: settings.pool.class_names().to_vec(),
         delta: plan.delta,
-        rho_cap: conclave_privacy::accountant::epsilon_to_rho(plan.epsilon, plan.delta),
+        rho_cap,
+        filter_order,
         teachers_quorum_min: plan.teachers_quorum_min,
         queries_max: plan.queries_max,
         vote_deadline_ms: plan.vote_deadline_ms,
@@ -200,7 +216,7 @@ pub(crate) fn check_unchanged(stored: &Contract, settings: &Settings) -> Result<
     let mut agreed: Vec<String> =
         stored.members.iter().map(|member| format!("{}/{}", member.organisation, member.node)).collect();
     agreed.sort_unstable();
-    let now = contract(settings, stored.members.clone(), stored.simulated)?;
+    let now = contract(settings, stored.members.clone(), stored.filter_order, stored.simulated)?;
     let fields: [(&'static str, String, String); 14] = [
         ("protocol version", stored.protocol_major.to_string(), now.protocol_major.to_string()),
         ("voting scheme", stored.scheme.name().to_owned(), now.scheme.name().to_owned()),
@@ -242,6 +258,7 @@ pub(crate) fn campaign_terms(contract: &Contract, settings: &Settings) -> Result
         scheme: contract.scheme,
         epsilon: settings.campaign.epsilon,
         delta: contract.delta,
+        filter_order: contract.filter_order,
         queries_max: contract.queries_max.into(),
         classes: contract.class_names.clone(),
         members: members.collect::<conclave_ledger::Result<_>>()?,
@@ -301,6 +318,8 @@ pub(crate) fn account_terms(
         partition: Digest::new(*member.partition.as_bytes()),
         epsilon: settings.accounts.epsilon,
         delta: settings.campaign.delta,
+        filter_order: recorded
+            .map_or_else(|| filter_order(settings, accounts), |recorded| recorded.terms().filter_order),
         unit: settings.campaign.unit,
         adjacency: settings.campaign.adjacency,
         max_silos_per_subject: settings.accounts.max_silos_per_subject,
@@ -308,6 +327,15 @@ pub(crate) fn account_terms(
     };
     recorded.map_or(Ok(()), |recorded| check_recorded(recorded.terms(), &terms))?;
     Ok(terms)
+}
+
+/// ω of new accounts and campaigns: that of the ledger's newest account, since all that share a campaign have one ω and
+/// new data keep that of the data before; in a new ledger the one that suits the smaller of the two budgets.
+pub(crate) fn filter_order(settings: &Settings, accounts: &[AccountState]) -> FilterOrder {
+    let (account, campaign) = (settings.accounts.epsilon, settings.campaign.epsilon);
+    let smaller = if campaign.get() < account.get() { campaign } else { account };
+    let of_new = || filter_order_for(smaller, settings.campaign.delta);
+    accounts.last().map_or_else(of_new, |account| account.terms().filter_order)
 }
 
 /// An account keeps its terms for the life of the data; names the first that differs.

@@ -87,7 +87,13 @@ pub(crate) async fn open_campaign(
         }
         None => begin(settings, transport, desks, &nodes, book, simulated).await?,
     };
-    let ledger = Ledger::new(book.clone(), key.clone(), contract.price_per_query()?);
+    // The price that stands in the ledger is the one that is charged.
+    let recorded = {
+        let key = key.clone();
+        look(book, move |book| book.campaign(&key)).await?
+    };
+    let price = recorded.map_or_else(|| contract.price_per_query(), |campaign| Ok(campaign.price()))?;
+    let ledger = Ledger::new(book.clone(), key.clone(), price);
     let answers = ledger.read(|book, campaign| book.answers(campaign, 0, usize::MAX)).await?;
     let reserved = settled(|reply| book.reclaim(key, reply)).await?;
     tracing::info!(
@@ -114,7 +120,9 @@ async fn begin(
     let sessions = open_sessions(settings, transport, desks, nodes)?;
     let described = enrolment::describe_all(&sessions, settings).await?;
     let members = described.iter().map(|described| described.member.clone()).collect();
-    let contract = enrolment::contract(settings, members, simulated)?;
+    let accounts = look(book, conclave_ledger::Book::accounts).await?;
+    let order = enrolment::filter_order(settings, &accounts);
+    let contract = enrolment::contract(settings, members, order, simulated)?;
     let sessions = expecting(sessions, settings, &contract)?;
     for session in &sessions {
         match enrolment::agree(session, &contract).await {

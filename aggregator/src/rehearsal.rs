@@ -48,7 +48,7 @@ pub async fn rehearse(settings: &Settings, transport: &Transport) -> Result<Rehe
     }
     if stored.is_none() && members.len() == settings.nodes.len() {
         members.sort_by(|a, b| a.organisation.cmp(&b.organisation));
-        enrolment::contract(settings, members, false)?;
+        enrolment::contract(settings, members, enrolment::filter_order(settings, accounts), false)?;
     }
     Ok(Rehearsed { agreed: stored.map(|contract| contract.digest()), nodes })
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use conclave_ledger::{Book, CampaignKey};
-use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_proto::campaign::v1::{AccountStatus, CampaignState as WireState, GetStatusResponse};
 use conclave_service::Refusal;
 use conclave_trust::Rejection;
@@ -75,7 +75,7 @@ pub(crate) fn of_ledger(book: &Book, campaign: &CampaignKey) -> Option<GetStatus
         rho_reserved_units: campaign.reserved().units(),
         delta: terms.delta.get(),
         epsilon_cap: terms.epsilon.get(),
-        epsilon_spent: rho_to_epsilon(campaign.spent(), terms.delta),
+        epsilon_spent: rho_to_epsilon_within(campaign.spent(), terms.delta, terms.filter_order),
         accounts: accounts.collect(),
         ..GetStatusResponse::default()
     })

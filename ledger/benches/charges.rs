@@ -12,7 +12,7 @@ use conclave_ledger::{
 };
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{GnMax, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -121,6 +121,7 @@ fn consortium(path: &Path) -> Book {
         partition: Digest::new([0; 32]),
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         unit: PrivacyUnit::Record,
         adjacency: Adjacency::AddRemove,
         max_silos_per_subject: 1,
@@ -137,6 +138,7 @@ fn consortium(path: &Path) -> Book {
         scheme: VotingScheme::Ensemble,
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         queries_max: 10_000_000,
         classes: vec!["no".to_owned(), "yes".to_owned()],
         members: silos(),

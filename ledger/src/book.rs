@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod filter_order_tests;
+#[cfg(test)]
 mod tests;
 mod ticket;
 mod transaction;
@@ -18,9 +20,9 @@ pub use transaction::Transaction;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Embedded, FileKind, Row, Store};
+use crate::backend::{Embedded, FileKind, Row, SCHEMA_VERSION, Store};
 use crate::chain::Head;
-use crate::entry::{Entry, Start};
+use crate::entry::{Created, Entry, Start};
 use crate::error::{Fault, LedgerError, Result};
 use crate::keys::{CampaignKey, DataKey, QueryKey};
 use crate::state::{AccountState, At, CampaignState, Released, State};
@@ -50,12 +52,17 @@ pub struct Recovery {
 impl Book {
     /// Makes a new ledger at `path`. `now_ms` is Unix time in milliseconds.
     pub fn create(path: &Path, genesis: Genesis, now_ms: u64) -> Result<Self> {
+        Self::create_as(path, Created { schema: SCHEMA_VERSION, terms: genesis }, now_ms)
+    }
+
+    /// Makes a new ledger of an older schema, too.
+    pub(crate) fn create_as(path: &Path, created: Created, now_ms: u64) -> Result<Self> {
         let mut ledger = Replay::default();
         let rows = vec![
-            ledger.stage(now_ms, &Entry::Genesis(genesis))?,
+            ledger.stage(now_ms, &Entry::Genesis(created))?,
             ledger.stage(now_ms, &Entry::Start(Start { epoch: 1 }))?,
         ];
-        let store = Box::new(Embedded::create(path, FileKind::Ledger, &rows)?);
+        let store = Box::new(Embedded::create(path, FileKind::Ledger, created.schema, &rows)?);
         Ok(Self { store, path: path.to_owned(), ledger, held: HashSet::new(), halted: None })
     }
 
@@ -288,9 +295,9 @@ impl Replay {
     /// Nothing but the genesis, for a book that can no longer read its storage.
     fn emptied(&self) -> Self {
         let mut empty = Self::default();
-        if let Some(genesis) = self.state.genesis() {
+        if let Some(created) = self.state.created() {
             // The first entry of an empty state is always allowed to be the genesis.
-            let _ = empty.stage(0, &Entry::Genesis(genesis));
+            let _ = empty.stage(0, &Entry::Genesis(created));
         }
         empty
     }

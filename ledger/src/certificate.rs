@@ -2,12 +2,16 @@
 //!
 //! The guarantee is that of the cap. What was spent is a figure after the fact and says so.
 
+mod figures;
+
 use std::fmt;
 
-use conclave_privacy::accountant::rho_to_epsilon;
-use conclave_privacy::quantity::Rho;
+use conclave_privacy::accountant::rho_to_epsilon_within;
+use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_privacy::unit::{Sensitivity, VotingScheme};
 use serde::Serialize;
+
+pub use figures::Figure;
 
 use crate::book::{Book, Replay};
 use crate::chain::Head;
@@ -51,6 +55,8 @@ pub struct AccountCertificate {
     pub epsilon: f64,
     /// The guarantee: δ of the cap.
     pub delta: f64,
+    /// ω: at which Rényi orders the account bounds the loss; 0 is all of them, plain zCDP.
+    pub filter_order: FilterOrder,
     /// After the fact, no guarantee: ε of what ran.
     pub epsilon_spent_ex_post: f64,
     /// The cap, in units of 2^-40 ρ.
@@ -92,6 +98,10 @@ pub struct CampaignCertificate {
     pub interrupted: u64,
     /// How many more queries certainly fit into the campaign's part and into every member's account.
     pub queries_left: u64,
+    /// How many answers certainly fitted into the campaign's part when it opened.
+    pub answers_that_fit: u64,
+    /// ε of these many answers, stated in several ways.
+    pub figures: Vec<Figure>,
 }
 
 impl Snapshot {
@@ -121,7 +131,7 @@ impl Certificate {
                 .state
                 .campaigns()
                 .map(|campaign| CampaignCertificate::of(campaign, ledger))
-                .collect(),
+                .collect::<Result<_>>()?,
         })
     }
 }
@@ -147,7 +157,8 @@ impl AccountCertificate {
             adjacency: terms.adjacency.name(),
             epsilon: terms.epsilon.get(),
             delta: terms.delta.get(),
-            epsilon_spent_ex_post: rho_to_epsilon(account.spent(), terms.delta),
+            filter_order: terms.filter_order,
+            epsilon_spent_ex_post: rho_to_epsilon_within(account.spent(), terms.delta, terms.filter_order),
             cap_units: account.cap().units(),
             spent_units: account.spent().units(),
             inherited_units: account.inherited().units(),
@@ -167,7 +178,7 @@ impl AccountCertificate {
 }
 
 impl CampaignCertificate {
-    fn of(campaign: &CampaignState, ledger: &Replay) -> Self {
+    fn of(campaign: &CampaignState, ledger: &Replay) -> Result<Self> {
         let terms = campaign.terms();
         let AnswerTotals { labels, abstained, interrupted } = campaign.answers();
         let members = terms.members.iter().filter_map(|data| ledger.state.account(data));
@@ -176,18 +187,21 @@ impl CampaignCertificate {
             .chain([campaign.left()])
             .min()
             .unwrap_or(Rho::ZERO);
-        Self {
+        let answers_that_fit = figures::answers_that_fit(campaign);
+        Ok(Self {
             campaign: terms.key.clone(),
             mechanism: terms.mechanism.name(),
             epsilon: terms.epsilon.get(),
             delta: terms.delta.get(),
-            epsilon_spent_ex_post: rho_to_epsilon(campaign.spent(), terms.delta),
+            epsilon_spent_ex_post: rho_to_epsilon_within(campaign.spent(), terms.delta, terms.filter_order),
             labels,
             abstained,
             interrupted,
             queries_left: (left.units() / campaign.price().units().max(1))
                 .min(terms.queries_max - campaign.queries_held()),
-        }
+            answers_that_fit,
+            figures: figures::of(campaign, answers_that_fit)?,
+        })
     }
 }
 
@@ -240,6 +254,7 @@ impl fmt::Display for AccountCertificate {
             f,
             "                    {odds} times likelier or less likely for it, except with probability {delta:e}."
         )?;
+        writeln!(f, "                    {}", orders_in_words(self.filter_order))?;
         writeln!(
             f,
             "  Spent             epsilon {:.4} at delta {delta:e} by what ran: ex post, a figure after the fact",
@@ -287,8 +302,25 @@ impl fmt::Display for CampaignCertificate {
             self.labels, self.abstained, self.interrupted
         )?;
         writeln!(f, "  Spent             epsilon {:.4}, ex post.", self.epsilon_spent_ex_post)?;
-        writeln!(f, "  Left              {} more queries certainly fit.", self.queries_left)
+        writeln!(f, "  Left              {} more queries certainly fit.", self.queries_left)?;
+        writeln!(
+            f,
+            "  Stated otherwise  {} answers fitted when it opened, whatever the votes; these alone would be",
+            self.answers_that_fit
+        )?;
+        for Figure { accountant, epsilon, holds } in &self.figures {
+            writeln!(f, "                    epsilon {epsilon:.4} by {accountant}: {holds}.")?;
+        }
+        Ok(())
     }
+}
+
+/// What kind of account it is.
+fn orders_in_words(order: FilterOrder) -> String {
+    if order.is_unbounded() {
+        return "Kept in plain zCDP: every Renyi order is bounded.".to_owned();
+    }
+    format!("Kept at the Renyi orders up to {order}: the exact worst case is charged where it is known.")
 }
 
 #[cfg(test)]

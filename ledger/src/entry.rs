@@ -26,7 +26,7 @@ use crate::terms::{AccountTerms, CampaignTerms, Genesis};
 /// What one entry of the ledger says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
-    Genesis(Genesis),
+    Genesis(Created),
     Start(Start),
     Account(AccountOpened),
     Campaign(CampaignOpened),
@@ -35,6 +35,14 @@ pub(crate) enum Entry {
     Release(Release),
     Abandon(Abandon),
     Interrupt(Interrupt),
+}
+
+/// The ledger was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Created {
+    /// The version of its format.
+    pub(crate) schema: u16,
+    pub(crate) terms: Genesis,
 }
 
 /// The ledger was opened by a process.
@@ -62,6 +70,8 @@ pub(crate) struct CampaignOpened {
     pub(crate) sub_cap: Rho,
     /// The worst case of one query.
     pub(crate) price: Rho,
+    /// What an abstention costs. Written only with a filter order; without, it follows from the mechanism.
+    pub(crate) abstention: Option<Rho>,
 }
 
 /// The worst case of some queries is set aside in the campaign and in every member's account.

@@ -8,10 +8,11 @@ use std::io::Write;
 use std::path::Path;
 
 use conclave_privacy::mechanism::{Mechanism, Outcome};
+use conclave_privacy::quantity::Rho;
 use serde_json::{Value, json};
 
 use crate::backend::Row;
-use crate::entry::{AccountOpened, CampaignOpened, Entry};
+use crate::entry::{AccountOpened, CampaignOpened, Created, Entry};
 use crate::error::{LedgerError, Result};
 use crate::snapshot::Snapshot;
 use crate::terms::Predecessor;
@@ -38,7 +39,9 @@ fn line(row: &Row, entry: &Entry) -> Value {
 
 fn fields(entry: &Entry) -> Value {
     match entry {
-        Entry::Genesis(genesis) => json!({ "ledger": genesis.ledger_id, "simulated": genesis.simulated }),
+        Entry::Genesis(Created { schema, terms }) => {
+            json!({ "schema": schema, "ledger": terms.ledger_id, "simulated": terms.simulated })
+        }
         Entry::Start(start) => json!({ "epoch": start.epoch }),
         Entry::Account(account) => account_fields(account),
         Entry::Campaign(campaign) => campaign_fields(campaign),
@@ -89,6 +92,7 @@ fn account_fields(AccountOpened { terms, cap, inherited }: &AccountOpened) -> Va
         "epsilon": terms.epsilon,
         "delta": terms.delta,
         "cap_units": cap.units(),
+        "filter_order": terms.filter_order,
         "unit": terms.unit,
         "adjacency": terms.adjacency.name(),
         "max_silos_per_subject": terms.max_silos_per_subject,
@@ -98,7 +102,7 @@ fn account_fields(AccountOpened { terms, cap, inherited }: &AccountOpened) -> Va
     })
 }
 
-fn campaign_fields(CampaignOpened { terms, sub_cap, price }: &CampaignOpened) -> Value {
+fn campaign_fields(CampaignOpened { terms, sub_cap, price, abstention }: &CampaignOpened) -> Value {
     let noise = match &terms.mechanism {
         Mechanism::LnMax(lnmax) => json!({ "scale_steps": lnmax.scale().steps() }),
         Mechanism::GnMax(gnmax) => json!({ "sigma_steps": gnmax.sigma().steps() }),
@@ -122,6 +126,8 @@ fn campaign_fields(CampaignOpened { terms, sub_cap, price }: &CampaignOpened) ->
         "delta": terms.delta,
         "sub_cap_units": sub_cap.units(),
         "price_units": price.units(),
+        "abstention_units": abstention.map(Rho::units),
+        "filter_order": terms.filter_order,
         "queries_max": terms.queries_max,
         "classes": terms.classes,
         "members": terms.members,
@@ -146,6 +152,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
+
+    use conclave_privacy::accountant::rho_to_epsilon_within;
+    use conclave_privacy::quantity::{Delta, FilterOrder};
 
     use super::*;
     use crate::fixture::{Scratch, answer, cut_short, data, restart};
@@ -183,6 +192,8 @@ mod tests {
         assert_eq!(said["head"], json!(head));
         assert_eq!(said["accounts"]["ada/1"]["spent"], spent.units());
         assert_eq!(said["answers"]["digits"], 22);
+        let epsilon = rho_to_epsilon_within(spent, Delta::new(1e-5).expect("small"), FilterOrder::DEFAULT);
+        assert!((said["accounts"]["ada/1"]["epsilon_spent"].as_f64().expect("told") - epsilon).abs() < 1e-9);
 
         let text = String::from_utf8(lines).expect("JSON");
         let release =

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{ConfidentGnMax, Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use tempfile::TempDir;
 
@@ -64,6 +64,7 @@ pub(crate) fn account(organisation: &str, epsilon: f64) -> AccountTerms {
         partition: Digest::new([1; 32]),
         epsilon: Epsilon::new(epsilon).expect("above 0"),
         delta: Delta::new(1e-5).expect("between 0 and 1"),
+        filter_order: FilterOrder::DEFAULT,
         unit: PrivacyUnit::Record,
         adjacency: Adjacency::AddRemove,
         max_silos_per_subject: 1,
@@ -82,6 +83,7 @@ pub(crate) fn campaign(key: &str, epsilon: f64) -> CampaignTerms {
         scheme: VotingScheme::Ensemble,
         epsilon: Epsilon::new(epsilon).expect("above 0"),
         delta: Delta::new(1e-5).expect("between 0 and 1"),
+        filter_order: FilterOrder::DEFAULT,
         queries_max: 1_000_000,
         classes: (0..10).map(|class| format!("digit {class}")).collect(),
         members: SILOS.map(data).to_vec(),
@@ -159,6 +161,6 @@ pub(crate) fn restart(book: Book, scratch: &Scratch) -> Book {
 
 pub(crate) fn worst(queries: u64) -> Rho {
     let sensitivity = campaign("digits", 1.0).sensitivity().expect("one move");
-    let price = mechanism().worst_case(&sensitivity).expect("a price");
+    let price = mechanism().worst_case_within(&sensitivity, FilterOrder::DEFAULT).expect("a price");
     price.checked_mul(queries).expect("far below the limit")
 }

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::backend::{
-    Columns, Embedded, FileKind, Row, SCHEMA_VERSION, Store, check_integrity, check_schema, read_rows,
+    Columns, Embedded, FileKind, GUARD_VERSION, Row, Store, check_integrity, check_schema, read_rows,
 };
 use crate::chain::Head;
 use crate::codec::{Malformed, Reader, Writer};
@@ -65,7 +65,7 @@ impl GuardBook {
             store.check_integrity()?;
             Box::new(store)
         } else {
-            Box::new(Embedded::create(path, FileKind::Guard, &[tally.stage(now_ms, &cap)])?)
+            Box::new(Embedded::create(path, FileKind::Guard, GUARD_VERSION, &[tally.stage(now_ms, &cap)])?)
         };
         let mut book = Self { store, path: path.to_owned(), tally, halted: None };
         if book.tally.cap_queries != cap_queries {
@@ -80,7 +80,7 @@ impl GuardBook {
     pub fn inspect(path: &Path) -> Result<GuardTotals> {
         let copy = PrivateCopy::of(path, FileKind::Guard)?;
         let connection = copy.open()?;
-        check_schema(&connection, path)?;
+        check_schema(&connection, FileKind::Guard, path)?;
         let mut tally = Tally::default();
         let mut entries = 0;
         read_rows(&connection, path, &mut |row| {
@@ -198,7 +198,7 @@ impl GuardEntry {
         let mut body = Writer::default();
         match self {
             Self::Cap { cap_queries } => {
-                body.u8(65).u16(SCHEMA_VERSION).u64(*cap_queries);
+                body.u8(65).u16(GUARD_VERSION).u64(*cap_queries);
             }
             Self::Allow(allow) => {
                 body.u8(66).text(allow.campaign.as_str()).raw(allow.contract_digest.as_bytes());
@@ -215,7 +215,7 @@ impl GuardEntry {
         let from = &mut Reader::new(body);
         let entry = match from.u8("kind")? {
             65 => {
-                if from.u16("schema version")? != SCHEMA_VERSION {
+                if from.u16("schema version")? != GUARD_VERSION {
                     return Err(from.malformed("schema version"));
                 }
                 Self::Cap { cap_queries: from.u64("cap_queries")? }

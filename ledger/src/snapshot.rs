@@ -108,7 +108,7 @@ pub(crate) fn replay(
     path: &Path,
     each: &mut dyn FnMut(&Replay, &Row, &Entry) -> Result<()>,
 ) -> Result<Replay> {
-    check_schema(connection, path)?;
+    check_schema(connection, FileKind::Ledger, path)?;
     let corrupt = |fault| LedgerError::Corrupt { path: path.to_owned(), fault };
     let mut replay = Replay::default();
     read_rows(connection, path, &mut |row| {

@@ -14,9 +14,8 @@ use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::filter::ZcdpFilter;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::quantity::Rho;
-use conclave_privacy::unit::Sensitivity;
 
-use crate::entry::Entry;
+use crate::entry::{Created, Entry};
 use crate::error::{LedgerError, Result};
 use crate::keys::{CampaignKey, DataKey, Digest, QueryKey};
 use crate::terms::{AccountTerms, CampaignTerms, Genesis};
@@ -24,7 +23,7 @@ use crate::terms::{AccountTerms, CampaignTerms, Genesis};
 /// The sum of a ledger's entries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    genesis: Option<Genesis>,
+    created: Option<Created>,
     epoch: u64,
     accounts: Vec<AccountState>,
     account_of: HashMap<DataKey, usize>,
@@ -51,6 +50,7 @@ pub struct CampaignState {
     terms: CampaignTerms,
     filter: ZcdpFilter,
     price: Rho,
+    abstention: Rho,
     held: u64,
     answers: AnswerTotals,
     opened_at_ms: u64,
@@ -92,7 +92,6 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 struct Campaign {
     state: CampaignState,
-    sensitivity: Sensitivity,
     /// Positions of the members among the accounts.
     members: Vec<usize>,
     released: Vec<Released>,
@@ -137,13 +136,13 @@ impl State {
     /// Adds an entry, or says why it may not stand here and changes nothing.
     pub(crate) fn apply(&mut self, at: At, entry: &Entry) -> Result<()> {
         if let Entry::Genesis(genesis) = entry {
-            if self.genesis.is_some() || at.seq != 1 {
+            if self.created.is_some() || at.seq != 1 {
                 return Err(misplaced("genesis", "entry 1 alone is the genesis"));
             }
-            self.genesis = Some(*genesis);
+            self.created = Some(*genesis);
             return Ok(());
         }
-        if self.genesis.is_none() {
+        if self.created.is_none() {
             return Err(misplaced(entry.kind(), "entry 1 must be the genesis"));
         }
         match entry {
@@ -165,8 +164,12 @@ impl State {
         }
     }
 
-    pub(crate) const fn genesis(&self) -> Option<Genesis> {
-        self.genesis
+    pub(crate) const fn created(&self) -> Option<Created> {
+        self.created
+    }
+
+    pub(crate) fn genesis(&self) -> Option<Genesis> {
+        self.created.map(|created| created.terms)
     }
 
     pub(crate) const fn epoch(&self) -> u64 {
@@ -285,6 +288,11 @@ impl CampaignState {
     /// The worst case of one query, in every member's account.
     pub const fn price(&self) -> Rho {
         self.price
+    }
+
+    /// What an abstention costs; the same as an answer where the mechanism has none.
+    pub const fn abstention_price(&self) -> Rho {
+        self.abstention
     }
 
     /// Spent so far: what ran, after the fact.

@@ -1,7 +1,7 @@
 //! What is agreed when a ledger, an account or a campaign is opened; none of it ever changes afterwards.
 
 use conclave_privacy::mechanism::Mechanism;
-use conclave_privacy::quantity::{Delta, Epsilon};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 
 use crate::error::{LedgerError, Result};
@@ -29,6 +29,8 @@ pub struct AccountTerms {
     pub epsilon: Epsilon,
     /// δ of the cap: one for the life of the data.
     pub delta: Delta,
+    /// ω: up to which Rényi order the account bounds the loss, for the life of the data.
+    pub filter_order: FilterOrder,
     /// Who is protected.
     pub unit: PrivacyUnit,
     /// How neighbouring data differ.
@@ -71,6 +73,8 @@ pub struct CampaignTerms {
     pub epsilon: Epsilon,
     /// δ at which that ε is stated; the same as in every member's account.
     pub delta: Delta,
+    /// ω of its prices and sub-cap; the same as in every member's account.
+    pub filter_order: FilterOrder,
     /// How many different queries the campaign may hold, at least 1.
     pub queries_max: u64,
     /// The names of the classes, in the order of their indices.

@@ -16,7 +16,8 @@ mod tests;
 
 use std::path::Path;
 
-use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::accountant::rho_to_epsilon_within;
+use conclave_privacy::quantity::FilterOrder;
 use serde::Serialize;
 
 use crate::backend::{FileKind, check_integrity};
@@ -68,6 +69,8 @@ pub struct VerifiedAccount {
     pub epsilon_spent: f64,
     /// δ of both.
     pub delta: f64,
+    /// ω of the account; 0 is no limit, plain zCDP.
+    pub filter_order: FilterOrder,
     /// The cap, in units of 2^-40 ρ.
     pub cap_units: u64,
     /// Spent, in the same units.
@@ -111,7 +114,9 @@ fn check(copy: &PrivateCopy, path: &Path, good: &mut Verification) -> Result<()>
     };
     check_integrity(&connection, path)?;
     drop(connection);
-    pages::check(&copy.bytes()?, &records)
+    // A replay that came to its end has a genesis.
+    let version = ledger.state.created().map_or(0, |created| created.schema);
+    pages::check(&copy.bytes()?, &records, version)
         .map_err(|fault| LedgerError::Corrupt { path: path.to_owned(), fault })
 }
 
@@ -147,8 +152,9 @@ impl VerifiedAccount {
             data: terms.data.clone(),
             organisation: terms.organisation.clone(),
             epsilon: terms.epsilon.get(),
-            epsilon_spent: rho_to_epsilon(account.spent(), terms.delta),
+            epsilon_spent: rho_to_epsilon_within(account.spent(), terms.delta, terms.filter_order),
             delta: terms.delta.get(),
+            filter_order: terms.filter_order,
             cap_units: account.cap().units(),
             spent_units: account.spent().units(),
             reserved_units: account.reserved().units(),

@@ -23,7 +23,7 @@ pub use conversion::{
 };
 pub use pure::PureAccountant;
 pub use rdp::RdpAccountant;
-pub use truncated::{epsilon_to_rho_within, rho_to_epsilon_within};
+pub use truncated::{epsilon_to_rho_within, filter_order_for, rho_to_epsilon_within};
 pub use zcdp::ZcdpAccountant;
 
 use crate::Error;

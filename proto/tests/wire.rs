@@ -39,6 +39,13 @@ fn old_bytes_still_mean_the_same() {
         })),
     );
     golden(
+        "contract-filter-order",
+        &common::Contract {
+            filter_order_max: 16,
+            ..contract(common::mechanism::Kind::Gnmax(common::GnMax { sigma_steps: 41_943_040 }))
+        },
+    );
+    golden(
         "describe-node",
         &teacher::DescribeResponse {
             protocol: Some(PROTOCOL),

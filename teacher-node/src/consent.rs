@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use conclave_privacy::accountant::epsilon_to_rho;
+use conclave_privacy::accountant::epsilon_to_rho_within;
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use conclave_proto::pool::PoolManifest;
 use conclave_trust::{Contract, Member};
@@ -91,7 +91,7 @@ impl Consent {
         at_most(
             "rho_cap_units",
             contract.rho_cap.units(),
-            epsilon_to_rho(limits.epsilon_max, limits.delta_max).units(),
+            epsilon_to_rho_within(limits.epsilon_max, limits.delta_max, contract.filter_order).units(),
             "use a smaller epsilon: the silo's limit is epsilon_max at delta_max",
         )?;
         let least = contract.mechanism.least_noise();

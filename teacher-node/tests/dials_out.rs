@@ -12,7 +12,7 @@ use conclave_learning::datasets::{CsvSource, DatasetSpec};
 use conclave_learning::features::FeatureSpec;
 use conclave_ledger::guard::GuardBook;
 use conclave_privacy::mechanism::{GnMax, Mechanism};
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, Rho};
+use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale, Rho};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use conclave_proto::PROTOCOL;
 use conclave_proto::ids::{CampaignId, DataId, NodeId, OrganisationId, PartitionDigest, join_query_ids};
@@ -211,6 +211,7 @@ fn contract(pool: &PoolManifest, member: Member) -> Contract {
         class_names: pool.class_names().to_vec(),
         delta: Delta::new(1e-5).unwrap(),
         rho_cap: Rho::from_units(1 << 36),
+        filter_order: FilterOrder::DEFAULT,
         teachers_quorum_min: 1,
         queries_max: 8,
         vote_deadline_ms: 1_000,

@@ -3,8 +3,8 @@
 
 mod consortium;
 
-use conclave_privacy::accountant::epsilon_to_rho;
-use conclave_privacy::quantity::{Delta, Epsilon};
+use conclave_privacy::accountant::epsilon_to_rho_within;
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder};
 use conclave_proto::common::v1 as wire;
 use conclave_proto::ids::{DataId, PartitionDigest};
 use conclave_proto::teacher::v1::{AcceptContractRequest, DescribeRequest, VoteRequest};
@@ -218,7 +218,8 @@ async fn a_contract_that_does_not_fit_is_refused_with_its_field() {
 
 /// One unit above what epsilon 3 at delta 1e-5 comes to.
 fn one_unit_too_much() -> u64 {
-    epsilon_to_rho(Epsilon::new(3.0).unwrap(), Delta::new(1e-5).unwrap()).units() + 1
+    let (epsilon, delta) = (Epsilon::new(3.0).unwrap(), Delta::new(1e-5).unwrap());
+    epsilon_to_rho_within(epsilon, delta, FilterOrder::DEFAULT).units() + 1
 }
 
 #[tokio::test]

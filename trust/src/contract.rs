@@ -4,7 +4,7 @@
 //! differently still agree. Each side computes the digest itself from the fields that it checked.
 
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_proto::common::v1 as wire;
 use conclave_proto::ids::{
@@ -53,6 +53,8 @@ pub struct Contract {
     pub delta: Delta,
     /// The campaign's sub-cap.
     pub rho_cap: Rho,
+    /// ω: up to which Rényi order the sub-cap and all prices bound the loss; that of every member's account.
+    pub filter_order: FilterOrder,
     /// Fewest teachers whose votes must have arrived for a draw.
     pub teachers_quorum_min: u32,
     /// Most queries that the campaign may ask.
@@ -133,7 +135,8 @@ impl Contract {
         in_range("queries_max", self.queries_max.into(), 1, QUERIES_MAX.into())?;
         let (shortest, longest) = VOTE_DEADLINE_MS.into_inner();
         in_range("vote_deadline_ms", self.vote_deadline_ms.into(), shortest.into(), longest.into())?;
-        self.price_per_query()?;
+        // The published price, which is the larger one, is enough to see that there is one.
+        self.mechanism.worst_case(&self.sensitivity()?)?;
         Ok(())
     }
 
@@ -149,7 +152,7 @@ impl Contract {
 
     /// The worst that one query can cost, whatever the votes.
     pub fn price_per_query(&self) -> Result<Rho, ContractError> {
-        Ok(self.mechanism.worst_case(&self.sensitivity()?)?)
+        Ok(self.mechanism.worst_case_within(&self.sensitivity()?, self.filter_order)?)
     }
 
     /// The member that holds `data_id`.
@@ -163,7 +166,8 @@ impl Contract {
     }
 
     /// The layout that is hashed: every field in the order of this struct; integers little-endian, texts and lists
-    /// with their length as `u32` before them, δ as the bits of its double.
+    /// with their length as `u32` before them, δ as the bits of its double. The filter order comes last, and only if there is
+    /// one: contracts that were agreed before there were any keep their digests.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut out = Layout(b"conclave contract 1".to_vec());
         out.text(self.campaign.as_str());
@@ -192,6 +196,9 @@ impl Contract {
             out.text(member.data.as_str());
             out.0.extend(member.partition.as_bytes());
             out.u32(member.teachers);
+        }
+        if !self.filter_order.is_unbounded() {
+            out.u32(self.filter_order.get());
         }
         out.0
     }
@@ -251,7 +258,7 @@ impl From<&Contract> for wire::Contract {
             class_names: contract.class_names.clone(),
             delta: contract.delta.get(),
             rho_cap_units: contract.rho_cap.units(),
-            filter_order_max: 0,
+            filter_order_max: contract.filter_order.get(),
             teachers_quorum_min: contract.teachers_quorum_min,
             queries_max: contract.queries_max,
             vote_deadline_ms: contract.vote_deadline_ms,
@@ -268,11 +275,11 @@ impl TryFrom<wire::Contract> for Contract {
 
     fn try_from(message: wire::Contract) -> Result<Self, ContractError> {
         let (unit, adjacency) = unit_from_wire(message.unit.ok_or(ContractError::Missing("unit"))?)?;
-        if message.filter_order_max != 0 {
-            let fix = "0 (plain zCDP), the only filter of this build".to_owned();
-            let value = message.filter_order_max.to_string();
-            return Err(ContractError::Range { field: "filter_order_max", value, fix });
-        }
+        let filter_order = FilterOrder::new(message.filter_order_max).map_err(|_| ContractError::Range {
+            field: "filter_order_max",
+            value: message.filter_order_max.to_string(),
+            fix: "0 (plain zCDP), 2 to 16, 20, 24, 32, 48 or 64".to_owned(),
+        })?;
         let contract = Self {
             campaign: CampaignId::new(&message.campaign_id)?,
             protocol_major: message.protocol.ok_or(ContractError::Missing("protocol"))?.major,
@@ -290,6 +297,7 @@ impl TryFrom<wire::Contract> for Contract {
             class_names: message.class_names,
             delta: Delta::new(message.delta)?,
             rho_cap: Rho::from_units(message.rho_cap_units),
+            filter_order,
             teachers_quorum_min: message.teachers_quorum_min,
             queries_max: message.queries_max,
             vote_deadline_ms: message.vote_deadline_ms,
@@ -438,6 +446,7 @@ pub(crate) mod tests {
             class_names: vec!["no".into(), "yes".into()],
             delta: Delta::new(1e-5).unwrap(),
             rho_cap: Rho::from_units(1 << 40),
+            filter_order: FilterOrder::DEFAULT,
             teachers_quorum_min: 4,
             queries_max: 100,
             vote_deadline_ms: 1_000,
@@ -456,12 +465,26 @@ pub(crate) mod tests {
         assert_eq!(received.digest(), contract.digest());
     }
 
+    /// Contracts of before there was a filter order stand in ledgers, with their digests.
+    #[test]
+    fn a_contract_without_a_filter_order_keeps_its_layout() {
+        let bounded = contract();
+        let plain = Contract { filter_order: FilterOrder::UNBOUNDED, ..bounded.clone() };
+        assert_eq!(
+            plain.digest().to_string(),
+            "ebf257b6f32a082dbbb59b292e41bcbece56e71d66004330ea4f60ab9cf69812"
+        );
+        assert_eq!([plain.canonical_bytes(), vec![16, 0, 0, 0]].concat(), bounded.canonical_bytes());
+    }
+
     type Change = fn(&mut wire::Contract);
 
     #[test]
     fn every_field_is_under_the_digest() {
         let original = contract();
-        let changes: [Change; 16] = [
+        let changes: [Change; 18] = [
+            |c| c.filter_order_max = 0,
+            |c| c.filter_order_max = 32,
             |c| c.campaign_id = "other".into(),
             |c| {
                 c.mechanism = Some(mechanism_to_wire(&Mechanism::GnMax(GnMax::new(
@@ -514,7 +537,7 @@ pub(crate) mod tests {
             ("queries_max", |c| c.queries_max = 0),
             ("vote_deadline_ms", |c| c.vote_deadline_ms = 0),
             ("data id", |c| c.members[1].data_id = "data-a".into()),
-            ("filter_order_max", |c| c.filter_order_max = 16),
+            ("filter_order_max", |c| c.filter_order_max = 17),
             ("classes", |c| c.class_names.truncate(1)),
         ];
         for (name, change) in cases {

@@ -54,7 +54,7 @@ fn member(organisation: &str, data: &str, teachers: u32) -> Member {
 
 pub(crate) fn contract() -> Contract {
     let members = vec![member("hospital-a", "data-a", 2), member("hospital-b", "data-b", 3)];
-    super::contract(&settings(), members, false).unwrap()
+    super::contract(&settings(), members, FilterOrder::DEFAULT, false).unwrap()
 }
 
 fn description() -> DescribeResponse {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_privacy::quantity::Rho;
 use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
 use conclave_proto::campaign::v1::{CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse};
@@ -124,7 +124,11 @@ fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
     let silos = status.accounts.iter().map(|account| Silo {
         organisation: account.organisation.clone(),
         data_id: account.data_id.clone(),
-        epsilon_spent: rho_to_epsilon(Rho::from_units(account.rho_spent_units), contract.delta),
+        epsilon_spent: rho_to_epsilon_within(
+            Rho::from_units(account.rho_spent_units),
+            contract.delta,
+            contract.filter_order,
+        ),
         spent_per_cent: (account.rho_spent_units.saturating_mul(100)).div_ceil(account.rho_cap_units.max(1)),
     });
     Ok(Told {

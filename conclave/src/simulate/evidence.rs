@@ -3,9 +3,9 @@
 use conclave_learning::{Label, metrics};
 use conclave_ledger::{Answer, CampaignKey, Released, Snapshot};
 use conclave_privacy::VoteCounts;
-use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_privacy::mechanism::Outcome;
-use conclave_privacy::quantity::Rho;
+use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_proto::ids::QueryId;
 
 use super::labels::ReleasedLabel;
@@ -131,10 +131,10 @@ impl<'a> Evidence<'a> {
             protects: plan.sensitivity.words(),
             delta: scenario.delta.get(),
             epsilon: scenario.epsilon.get(),
-            epsilon_spent: rho_to_epsilon(spent, scenario.delta),
+            epsilon_spent: rho_to_epsilon_within(spent, scenario.delta, plan.filter_order),
             rho_cap: plan.rho_cap.to_f64_up(),
             rho_spent: spent.to_f64_up(),
-            accountant: "zcdp".to_owned(),
+            accountant: accountant_in_words(plan.filter_order),
             // What is charged follows from the mechanism and the released answers alone.
             publishable: true,
             mechanism: plan.mechanism.name().to_owned(),
@@ -152,12 +152,12 @@ impl<'a> Evidence<'a> {
                 Answer::Label(class) => Outcome::Label(class),
                 Answer::Abstained | Answer::Interrupted => Outcome::Abstained,
             };
-            let charge = plan.mechanism.charge(&outcome, &plan.sensitivity)?;
+            let charge = plan.mechanism.charge_within(&outcome, &plan.sensitivity, plan.filter_order)?;
             spent = spent.checked_add(charge).unwrap_or(Rho::MAX);
             points.push(BudgetPoint {
                 queries,
                 rho: spent.to_f64_up(),
-                epsilon: rho_to_epsilon(spent, delta),
+                epsilon: rho_to_epsilon_within(spent, delta, plan.filter_order),
             });
         }
         Ok(points)
@@ -175,7 +175,7 @@ impl<'a> Evidence<'a> {
                 teachers: plan.teachers[index],
                 records: Some(plan.shards[index].rows() as u64),
                 epsilon_cap: account.terms().epsilon.get(),
-                epsilon_spent: rho_to_epsilon(account.spent(), delta),
+                epsilon_spent: rho_to_epsilon_within(account.spent(), delta, plan.filter_order),
                 rho_cap: account.cap().to_f64_up(),
                 rho_spent: account.spent().to_f64_up(),
             })
@@ -193,6 +193,11 @@ impl<'a> Evidence<'a> {
         let asked = self.plan.queries.iter().zip(&self.answers);
         asked.filter_map(move |(row, answer)| Some((truths?[*row], (*answer)?)))
     }
+}
+
+/// Who keeps the account.
+fn accountant_in_words(order: FilterOrder) -> String {
+    if order.is_unbounded() { "zcdp".to_owned() } else { format!("zcdp up to order {order}") }
 }
 
 /// The largest count's share of all votes.

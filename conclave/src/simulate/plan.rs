@@ -10,7 +10,7 @@ use conclave_learning::Dataset;
 use conclave_learning::datasets::{CsvSource, DatasetSpec, Splits};
 use conclave_learning::features::{FeatureSpace, FeatureSpec};
 use conclave_learning::partition::PartitionKey;
-use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
+use conclave_privacy::accountant::{epsilon_to_rho_within, filter_order_for, rho_to_epsilon_within};
 use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
 use conclave_privacy::quantity::{FilterOrder, Lattice, NoiseScale, Rho, Threshold};
@@ -54,6 +54,8 @@ pub struct Plan {
     pub calibrated: bool,
     /// How far the votes of neighbouring data sets differ.
     pub sensitivity: Sensitivity,
+    /// ω of the silos' accounts.
+    pub filter_order: FilterOrder,
     /// The cap.
     pub rho_cap: Rho,
 }
@@ -89,7 +91,8 @@ impl Plan {
         let sensitivity = Sensitivity::of(scenario.unit, scenario.adjacency, scenario.scheme)?;
         let all: u32 = teachers.iter().sum();
         let (mechanism, calibrated) = mechanism(&scenario, all, queries.len() as u64, &sensitivity)?;
-        let rho_cap = epsilon_to_rho(scenario.epsilon, scenario.delta);
+        let filter_order = filter_order_for(scenario.epsilon, scenario.delta);
+        let rho_cap = epsilon_to_rho_within(scenario.epsilon, scenario.delta, filter_order);
         check_cap(&scenario, &mechanism, &sensitivity, rho_cap, queries.len())?;
 
         scenario.seed = Some(seed);
@@ -109,6 +112,7 @@ impl Plan {
             mechanism,
             calibrated,
             sensitivity,
+            filter_order,
             rho_cap,
         })
     }
@@ -123,7 +127,7 @@ impl Plan {
 
     /// What a query costs at worst.
     pub fn price(&self) -> Result<Rho, Fault> {
-        Ok(self.mechanism.worst_case(&self.sensitivity)?)
+        Ok(self.mechanism.worst_case_within(&self.sensitivity, self.filter_order)?)
     }
 
     /// The mechanism with its noise, in words.
@@ -159,34 +163,19 @@ pub fn mechanism(
     let lattice = Lattice::DEFAULT;
     let scale = |votes| NoiseScale::from_votes(votes, lattice);
     let (epsilon, delta) = (scenario.epsilon, scenario.delta);
+    let order = filter_order_for(epsilon, delta);
     Ok(match scenario.mechanism {
         MechanismName::LnMax => match scenario.scale {
             Some(b) => (LnMax::new(scale(b)?).into(), false),
             None => (
-                LnMax::new(lnmax_scale_for(
-                    epsilon,
-                    delta,
-                    FilterOrder::UNBOUNDED,
-                    queries,
-                    sensitivity,
-                    lattice,
-                )?)
-                .into(),
+                LnMax::new(lnmax_scale_for(epsilon, delta, order, queries, sensitivity, lattice)?).into(),
                 true,
             ),
         },
         MechanismName::GnMax => match scenario.sigma {
             Some(sigma) => (GnMax::new(scale(sigma)?).into(), false),
             None => (
-                GnMax::new(gnmax_sigma_for(
-                    epsilon,
-                    delta,
-                    FilterOrder::UNBOUNDED,
-                    queries,
-                    sensitivity,
-                    lattice,
-                )?)
-                .into(),
+                GnMax::new(gnmax_sigma_for(epsilon, delta, order, queries, sensitivity, lattice)?).into(),
                 true,
             ),
         },
@@ -197,15 +186,8 @@ pub fn mechanism(
                 (ConfidentGnMax::new(threshold, scale(sigma1)?, scale(sigma)?)?.into(), false)
             } else {
                 let ratio = SIGMA_RATIO;
-                let (sigma1, sigma) = confident_gnmax_sigmas_for(
-                    epsilon,
-                    delta,
-                    FilterOrder::UNBOUNDED,
-                    queries,
-                    ratio,
-                    sensitivity,
-                    lattice,
-                )?;
+                let (sigma1, sigma) =
+                    confident_gnmax_sigmas_for(epsilon, delta, order, queries, ratio, sensitivity, lattice)?;
                 (ConfidentGnMax::new(threshold, sigma1, sigma)?.into(), true)
             }
         }
@@ -257,7 +239,8 @@ fn check_cap(
     cap: Rho,
     queries: usize,
 ) -> Result<(), Fault> {
-    let price = mechanism.worst_case(sensitivity)?;
+    let order = filter_order_for(scenario.epsilon, scenario.delta);
+    let price = mechanism.worst_case_within(sensitivity, order)?;
     let asked = price.checked_mul(queries as u64);
     if asked.is_some_and(|asked| asked <= cap) {
         return Ok(());
@@ -267,7 +250,7 @@ fn check_cap(
     let problem = format!(
         "{queries} queries at this noise come to epsilon {} (unit {}, adjacency {}, delta {:e}), above the cap; asked rho \
          {:.6}, left rho {:.6}, enough for {fitting} queries; nothing was asked",
-        super::report::figure_up(rho_to_epsilon(asked, scenario.delta)),
+        super::report::figure_up(rho_to_epsilon_within(asked, scenario.delta, order)),
         scenario.unit.name(),
         scenario.adjacency.name(),
         scenario.delta.get(),

@@ -174,6 +174,7 @@ fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
         };
         // The expected charges fit; a cap of one answer more, from rounding up, costs a little more.
         assert!((2.9..3.02).contains(&of("ledger")), "{plan}");
+        assert!(of("zcdp") > 1.2 * of("ledger"), "{plan}");
         assert!(of("exact-worst-case") < of("zcdp") && of("pld") < of("zcdp"), "{plan}");
     }
     let neither = conclave(&fixed);

@@ -8,7 +8,7 @@ use conclave_ledger::{
 };
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{GnMax, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use serde_json::Value;
 
@@ -149,6 +149,7 @@ fn a_small_book(scratch: &Scratch) -> String {
         partition: Digest::new([1; 32]),
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         unit: PrivacyUnit::Record,
         adjacency: Adjacency::AddRemove,
         max_silos_per_subject: 1,
@@ -165,6 +166,7 @@ fn a_small_book(scratch: &Scratch) -> String {
         scheme: VotingScheme::Ensemble,
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         queries_max: 100,
         classes: vec!["no".to_owned(), "yes".to_owned()],
         members: vec![data.clone()],

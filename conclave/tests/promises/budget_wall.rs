@@ -1,7 +1,9 @@
 //! Promise 3: the budget is a wall, it belongs to the data, and it says what is left.
 
-use conclave_privacy::accountant::epsilon_to_rho;
-use conclave_privacy::quantity::{Delta, Epsilon};
+use conclave_privacy::accountant::epsilon_to_rho_within;
+use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_proto::campaign::v1::CampaignState;
 use conclave_proto::ids::DataId;
 use conclave_service::Role;
@@ -9,11 +11,19 @@ use conclave_teacher_node::{People, Succession};
 
 use crate::cluster::{Aggregator, Campaign, Cluster, Data, Recorder, conclave, query};
 
-/// ρ of a query at σ = 20 votes, in units: 2^40/400, rounded up.
-const PRICE: u64 = (1_u64 << 40).div_ceil(400);
+/// What a query costs at σ = 20 votes, in units: less than 0.65 of the published 2^40/400.
+fn price() -> u64 {
+    let sigma = NoiseScale::from_votes(20.0, Lattice::DEFAULT).unwrap();
+    let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let event = PrivacyEvent::GaussianNoisyMax { sigma };
+    let price = event.price_within(&who, FilterOrder::DEFAULT).unwrap().units();
+    assert!(price < (1 << 40) / 400 * 66 / 100);
+    price
+}
 
 fn cap_units(epsilon: f64) -> u64 {
-    epsilon_to_rho(Epsilon::new(epsilon).unwrap(), Delta::new(1e-5).unwrap()).units()
+    let (epsilon, delta) = (Epsilon::new(epsilon).unwrap(), Delta::new(1e-5).unwrap());
+    epsilon_to_rho_within(epsilon, delta, FilterOrder::DEFAULT).units()
 }
 
 fn campaign() -> Campaign {
@@ -22,7 +32,7 @@ fn campaign() -> Campaign {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_affordable_queries_are_answered_and_the_status_has_the_numbers() {
-    let affordable = cap_units(2.0) / PRICE;
+    let affordable = cap_units(2.0) / price();
     let asked = u32::try_from(affordable).unwrap() + 1;
     let cluster = Cluster::of_silos(2, asked).await;
     let _aggregator = cluster.aggregator(&Campaign { epsilon: 2.0, ..campaign() }).await;
@@ -33,9 +43,9 @@ async fn exactly_the_affordable_queries_are_answered_and_the_status_has_the_numb
     assert_eq!(recorder.answers().len() as u64, affordable, "one release short");
     let status = recorder.status(&mut service).await;
     assert_eq!(status.rho_cap_units, cap_units(2.0));
-    assert_eq!(status.rho_spent_units, affordable * PRICE);
+    assert_eq!(status.rho_spent_units, affordable * price());
     assert_eq!((status.rho_reserved_units, status.queries_waiting), (0, 1));
-    assert!(status.rho_cap_units - status.rho_spent_units < PRICE);
+    assert!(status.rho_cap_units - status.rho_spent_units < price());
     assert!(status.epsilon_spent <= 2.0, "{}", status.epsilon_spent);
 }
 
@@ -56,12 +66,12 @@ async fn a_new_campaign_on_the_same_data_starts_from_what_is_left() {
     let mut recorder = Recorder::of("campaign-2");
     let queries: Vec<_> = (0..200).map(query).collect();
     assert_eq!(recorder.ask(&mut service, &queries).await, CampaignState::BudgetSpent);
-    let left = cap_units(2.0) / PRICE - 20;
+    let left = cap_units(2.0) / price() - 20;
     assert_eq!(recorder.answers().len() as u64, left);
     let status = recorder.status(&mut service).await;
-    assert_eq!(status.rho_spent_units, left * PRICE, "what the campaign itself spent");
+    assert_eq!(status.rho_spent_units, left * price(), "what the campaign itself spent");
     for account in status.accounts {
-        assert_eq!(account.rho_spent_units, (left + 20) * PRICE, "what both have spent");
+        assert_eq!(account.rho_spent_units, (left + 20) * price(), "what both have spent");
     }
 }
 
@@ -85,7 +95,7 @@ async fn anybody_with_a_clients_kit_can_read_what_is_left() {
     let told: serde_json::Value = serde_json::from_str(&status("json")).unwrap();
     assert_eq!(told["phase"], "idle");
     assert_eq!(told["queries"]["answered"], 20);
-    assert_eq!(told["privacy"]["queries_left"], cap_units(2.0) / PRICE - 20);
+    assert_eq!(told["privacy"]["queries_left"], cap_units(2.0) / price() - 20);
     assert_eq!(told["nodes"], serde_json::json!({ "present": 2, "total": 2 }));
     let words = status("text");
     for told in
@@ -97,7 +107,7 @@ async fn anybody_with_a_clients_kit_can_read_what_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_partition_inherits_the_spend_unless_the_people_are_others() {
-    for (people, inherited) in [(People::Same, 20 * PRICE), (People::Others, 0)] {
+    for (people, inherited) in [(People::Same, 20 * price()), (People::Others, 0)] {
         let mut cluster = Cluster::new(60);
         let named = |partition, id| Data { id: Some(id), ..Data::agreeing(partition, 60) };
         cluster.join("silo-1", named(1, "ward-2025")).await;
@@ -118,7 +128,7 @@ async fn a_changed_partition_inherits_the_spend_unless_the_people_are_others() {
             account.unwrap().rho_spent_units
         };
         assert_eq!(of("ward-2026"), inherited, "{people:?}");
-        assert_eq!(of("clinic"), 20 * PRICE);
+        assert_eq!(of("clinic"), 20 * price());
     }
 }
 

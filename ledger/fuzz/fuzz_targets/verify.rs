@@ -10,7 +10,7 @@ use conclave_ledger::{
 };
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{GnMax, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use libfuzzer_sys::fuzz_target;
 
@@ -52,6 +52,7 @@ fn write(path: &Path) -> conclave_ledger::Result<()> {
         partition: Digest::new([2; 32]),
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         unit: PrivacyUnit::Record,
         adjacency: Adjacency::AddRemove,
         max_silos_per_subject: 1,
@@ -67,6 +68,7 @@ fn write(path: &Path) -> conclave_ledger::Result<()> {
         scheme: VotingScheme::Ensemble,
         epsilon,
         delta,
+        filter_order: FilterOrder::DEFAULT,
         queries_max: 10,
         classes: vec!["a".to_owned(), "b".to_owned()],
         members: vec![silo.clone()],

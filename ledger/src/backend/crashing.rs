@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Row, Store};
 use crate::book::{Book, Recovery, Replay};
-use crate::entry::Entry;
+use crate::entry::{Created, Entry};
 use crate::error::{LedgerError, Result};
 use crate::fixture::{NOON_MS, genesis};
 
@@ -31,7 +31,9 @@ struct Platter {
 impl Disk {
     /// A disk with a ledger's first entry.
     pub(crate) fn formatted() -> Self {
-        let first = Replay::default().stage(NOON_MS, &Entry::Genesis(genesis())).expect("entry 1");
+        let first = Replay::default()
+            .stage(NOON_MS, &Entry::Genesis(Created { schema: 2, terms: genesis() }))
+            .expect("entry 1");
         Self(Arc::new(Mutex::new(Platter { rows: vec![first], fuse: None })))
     }
 

@@ -29,8 +29,12 @@ pub(crate) enum FileKind {
     Guard,
 }
 
-/// The version of the file format, kept as SQLite's `user_version` and in the first entry.
-pub(crate) const SCHEMA_VERSION: u16 = 1;
+/// The version of the ledger's format, kept as SQLite's `user_version` and in the first entry.
+pub(crate) const SCHEMA_VERSION: u16 = 2;
+/// The version before: every account and campaign is plain zCDP. Such ledgers are read, and go on as they are.
+pub(crate) const SCHEMA_VERSION_PLAIN: u16 = 1;
+/// The version of a guard's format.
+pub(crate) const GUARD_VERSION: u16 = 1;
 
 /// The statements that make an empty file a ledger; `sqlite_schema` must hold exactly these texts.
 pub(crate) const SCHEMA: [(&str, &str, &str); 3] = [
@@ -78,6 +82,14 @@ impl FileKind {
         })
     }
 
+    /// The newest version of its format.
+    const fn version(self) -> u16 {
+        match self {
+            Self::Ledger => SCHEMA_VERSION,
+            Self::Guard => GUARD_VERSION,
+        }
+    }
+
     /// What to call such a file.
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -119,8 +131,8 @@ impl FileKind {
 const HEADER_BYTES: usize = 100;
 
 impl Embedded {
-    /// Makes a new file that holds `first`, in one durable step.
-    pub(crate) fn create(path: &Path, kind: FileKind, first: &[Row]) -> Result<Self> {
+    /// Makes a new file of this version of its format, which holds `first`, in one durable step.
+    pub(crate) fn create(path: &Path, kind: FileKind, version: u16, first: &[Row]) -> Result<Self> {
         if path.exists() {
             return Err(LedgerError::Exists { path: path.to_owned() });
         }
@@ -131,7 +143,7 @@ impl Embedded {
         connection
             .execute_batch(&format!(
                 "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8'; {SETTINGS}
-                 BEGIN EXCLUSIVE; PRAGMA application_id={}; PRAGMA user_version={SCHEMA_VERSION}; {tables};",
+                 BEGIN EXCLUSIVE; PRAGMA application_id={}; PRAGMA user_version={version}; {tables};",
                 kind.application_id(),
             ))
             .map_err(&doing)?;
@@ -148,7 +160,7 @@ impl Embedded {
         let mut store = Self { connection, path: path.to_owned() };
         store.settle()?;
         store.take_lock()?;
-        check_schema(&store.connection, path)?;
+        check_schema(&store.connection, kind, path)?;
         Ok(store)
     }
 
@@ -296,7 +308,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> Option<Row> {
 }
 
 /// The schema must be ours to the byte: a file with other triggers would run other code.
-pub(crate) fn check_schema(connection: &Connection, path: &Path) -> Result<()> {
+pub(crate) fn check_schema(connection: &Connection, kind: FileKind, path: &Path) -> Result<()> {
     let read = || -> rusqlite::Result<Vec<(String, String, String)>> {
         connection
             .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")?
@@ -311,8 +323,9 @@ pub(crate) fn check_schema(connection: &Connection, path: &Path) -> Result<()> {
         .map_err(|source| sqlite_fault(path, None, "read the schema version", source))?;
     let corrupt =
         |what: String| LedgerError::Corrupt { path: path.to_owned(), fault: Fault { entry: None, what } };
-    if version != i64::from(SCHEMA_VERSION) {
-        return Err(corrupt(format!("schema version {version}; this program reads {SCHEMA_VERSION}")));
+    let newest = kind.version();
+    if !(1..=i64::from(newest)).contains(&version) {
+        return Err(corrupt(format!("schema version {version}; this program reads versions up to {newest}")));
     }
     if same { Ok(()) } else { Err(corrupt("the schema of the file is not that of a ledger".to_owned())) }
 }

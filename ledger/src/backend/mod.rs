@@ -7,7 +7,8 @@ pub(crate) mod crashing;
 mod embedded;
 
 pub(crate) use embedded::{
-    Embedded, FileKind, SCHEMA, SCHEMA_VERSION, check_integrity, check_schema, read_rows, sqlite_fault,
+    Embedded, FileKind, GUARD_VERSION, SCHEMA, SCHEMA_VERSION, SCHEMA_VERSION_PLAIN, check_integrity,
+    check_schema, read_rows, sqlite_fault,
 };
 
 use crate::chain::Head;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use conclave_privacy::quantity::Rho;
+use conclave_privacy::quantity::{FilterOrder, Rho};
 use proptest::prelude::*;
 
 use super::*;
@@ -147,9 +147,11 @@ fn run(book: &mut Book, witness: &mut Witness, cap: u64, step: Step) {
             let before = book.campaign(&digits()).expect("open").spent();
             let released = release(book, permit).expect("released");
             let sensitivity = campaign("digits", 1.0).sensitivity().expect("one move");
-            let charge = asked
-                .iter()
-                .map(|query| mechanism().charge(&outcome(*query), &sensitivity).expect("a price"));
+            let charge = asked.iter().map(|query| {
+                mechanism()
+                    .charge_within(&outcome(*query), &sensitivity, FilterOrder::DEFAULT)
+                    .expect("a price")
+            });
             let charge: u64 = charge.map(Rho::units).sum();
             assert_eq!(book.campaign(&digits()).expect("open").spent().units(), before.units() + charge);
             witness.charge(step.silos, held, charge);

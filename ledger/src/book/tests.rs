@@ -1,6 +1,6 @@
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::Outcome;
-use conclave_privacy::quantity::Rho;
+use conclave_privacy::quantity::{FilterOrder, Rho};
 
 use super::*;
 use crate::backend::Store;
@@ -34,7 +34,8 @@ fn a_batch_is_reserved_at_its_worst_case_and_charged_for_what_ran() {
     let released = release(&mut book, permit).expect("released");
 
     let sensitivity = campaign("digits", 1.0).sensitivity().expect("one move");
-    let abstention = mechanism().charge(&Outcome::Abstained, &sensitivity).expect("a price");
+    let abstention =
+        mechanism().charge_within(&Outcome::Abstained, &sensitivity, FilterOrder::DEFAULT).expect("a price");
     let charge = worst(4).checked_add(abstention.checked_mul(2).expect("small")).expect("small");
     for silo in SILOS {
         assert_eq!((spent(&book, silo), reserved(&book, silo)), (charge, Rho::ZERO));

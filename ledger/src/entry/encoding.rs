@@ -4,13 +4,14 @@
 
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 
 use super::{
-    Abandon, AbandonReason, AccountOpened, CampaignOpened, Draw, Entry, Interrupt, Release, Reserve, Start,
+    Abandon, AbandonReason, AccountOpened, CampaignOpened, Created, Draw, Entry, Interrupt, Release, Reserve,
+    Start,
 };
-use crate::backend::{Columns, SCHEMA_VERSION};
+use crate::backend::{Columns, SCHEMA_VERSION, SCHEMA_VERSION_PLAIN};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::keys::{CampaignKey, DataKey, Digest, KEY_BYTES_MAX, LedgerId, QueryKey};
 use crate::terms::{AccountTerms, CampaignTerms, Genesis, NAME_BYTES_MAX, Predecessor};
@@ -57,14 +58,17 @@ impl Entry {
         let mut body = Writer::default();
         let to = &mut body;
         match self {
-            Self::Genesis(genesis) => {
-                to.u8(1).u16(SCHEMA_VERSION).raw(genesis.ledger_id.as_bytes()).bool(genesis.simulated);
+            Self::Genesis(Created { schema, terms }) => {
+                to.u8(1).u16(*schema).raw(terms.ledger_id.as_bytes()).bool(terms.simulated);
             }
             Self::Start(start) => {
                 to.u8(2).u64(start.epoch);
             }
             Self::Account(account) => write_account(to.u8(3), account),
-            Self::Campaign(campaign) => write_campaign(to.u8(4), campaign),
+            Self::Campaign(campaign) => {
+                let plain = campaign.terms.filter_order.is_unbounded();
+                write_campaign(to.u8(if plain { CAMPAIGN_PLAIN } else { CAMPAIGN }), campaign);
+            }
             Self::Reserve(reserve) => {
                 to.u8(5).u64(reserve.number).u64(reserve.epoch).text(reserve.campaign.as_str());
                 to.u64(reserve.price.units());
@@ -106,15 +110,19 @@ impl Entry {
         let from = &mut Reader::new(body);
         let entry = match from.u8("kind")? {
             1 => {
-                if from.u16("schema version")? != SCHEMA_VERSION {
+                let schema = from.u16("schema version")?;
+                if !(SCHEMA_VERSION_PLAIN..=SCHEMA_VERSION).contains(&schema) {
                     return Err(from.malformed("schema version"));
                 }
                 let ledger_id = LedgerId::new(from.array("ledger id")?);
-                Self::Genesis(Genesis { ledger_id, simulated: from.bool("simulated")? })
+                let terms = Genesis { ledger_id, simulated: from.bool("simulated")? };
+                Self::Genesis(Created { schema, terms })
             }
             2 => Self::Start(Start { epoch: from.u64("epoch")? }),
             3 => Self::Account(read_account(from)?),
-            4 => Self::Campaign(read_campaign(from)?),
+            kind @ (CAMPAIGN_PLAIN | CAMPAIGN) => {
+                Self::Campaign(read_campaign(from, kind == CAMPAIGN_PLAIN)?)
+            }
             5 => Self::Reserve(Reserve {
                 number: from.u64("reservation")?,
                 epoch: from.u64("epoch")?,
@@ -177,7 +185,7 @@ impl AbandonReason {
 
 fn write_account(to: &mut Writer, AccountOpened { terms, cap, inherited }: &AccountOpened) {
     to.text(terms.data.as_str()).text(&terms.organisation).raw(terms.partition.as_bytes());
-    to.f64(terms.epsilon.get()).f64(terms.delta.get()).u64(cap.units()).u32(FILTER_ORDER_UNBOUNDED);
+    to.f64(terms.epsilon.get()).f64(terms.delta.get()).u64(cap.units()).u32(terms.filter_order.get());
     write_unit(to, terms.unit, terms.adjacency);
     to.u32(terms.max_silos_per_subject);
     match &terms.predecessor {
@@ -188,8 +196,15 @@ fn write_account(to: &mut Writer, AccountOpened { terms, cap, inherited }: &Acco
     to.u64(inherited.units());
 }
 
-/// ω of the account's filter; 0 writes ω = ∞, plain zCDP, the only filter of this schema.
-const FILTER_ORDER_UNBOUNDED: u32 = 0;
+/// A campaign of plain zCDP; the only kind of schema version 1.
+const CAMPAIGN_PLAIN: u8 = 4;
+/// A campaign whose accounts bound the orders up to ω.
+const CAMPAIGN: u8 = 10;
+
+fn read_filter_order(from: &mut Reader<'_>) -> Read<FilterOrder> {
+    let order = from.u32("filter order")?;
+    FilterOrder::new(order).map_err(|_| from.malformed("filter order"))
+}
 
 fn read_account(from: &mut Reader<'_>) -> Read<AccountOpened> {
     let data = read_data_key(from)?;
@@ -197,9 +212,7 @@ fn read_account(from: &mut Reader<'_>) -> Read<AccountOpened> {
     let partition = Digest::new(from.array("partition")?);
     let (epsilon, delta) = read_epsilon_delta(from)?;
     let cap = read_rho(from, "cap")?;
-    if from.u32("filter order")? != FILTER_ORDER_UNBOUNDED {
-        return Err(from.malformed("filter order"));
-    }
+    let filter_order = read_filter_order(from)?;
     let (unit, adjacency) = read_unit(from)?;
     let max_silos_per_subject = from.u32("max_silos_per_subject")?;
     let predecessor = match from.u8("predecessor")? {
@@ -215,6 +228,7 @@ fn read_account(from: &mut Reader<'_>) -> Read<AccountOpened> {
         partition,
         epsilon,
         delta,
+        filter_order,
         unit,
         adjacency,
         max_silos_per_subject,
@@ -223,14 +237,21 @@ fn read_account(from: &mut Reader<'_>) -> Read<AccountOpened> {
     Ok(AccountOpened { terms, cap, inherited })
 }
 
-fn write_campaign(to: &mut Writer, CampaignOpened { terms, sub_cap, price }: &CampaignOpened) {
+fn write_campaign(to: &mut Writer, CampaignOpened { terms, sub_cap, price, abstention }: &CampaignOpened) {
     to.text(terms.key.as_str()).raw(terms.contract_digest.as_bytes()).blob(&terms.contract);
     write_mechanism(to, &terms.mechanism);
     write_unit(to, terms.unit, terms.adjacency);
     to.u8(match terms.scheme {
         VotingScheme::Ensemble => 1,
     });
-    to.f64(terms.epsilon.get()).f64(terms.delta.get()).u64(sub_cap.units()).u64(price.units());
+    to.f64(terms.epsilon.get()).f64(terms.delta.get());
+    if !terms.filter_order.is_unbounded() {
+        to.u32(terms.filter_order.get());
+    }
+    to.u64(sub_cap.units()).u64(price.units());
+    if !terms.filter_order.is_unbounded() {
+        to.u64(abstention.unwrap_or(*price).units());
+    }
     to.u64(terms.queries_max).count(terms.classes.len());
     for class in &terms.classes {
         to.text(class);
@@ -242,7 +263,7 @@ fn write_campaign(to: &mut Writer, CampaignOpened { terms, sub_cap, price }: &Ca
     to.bool(terms.simulated);
 }
 
-fn read_campaign(from: &mut Reader<'_>) -> Read<CampaignOpened> {
+fn read_campaign(from: &mut Reader<'_>, plain: bool) -> Read<CampaignOpened> {
     let key = read_campaign_key(from)?;
     let contract_digest = Digest::new(from.array("contract digest")?);
     let contract = from.blob("contract")?.to_vec();
@@ -253,8 +274,13 @@ fn read_campaign(from: &mut Reader<'_>) -> Read<CampaignOpened> {
         _ => return Err(from.malformed("voting scheme")),
     };
     let (epsilon, delta) = read_epsilon_delta(from)?;
+    let filter_order = if plain { FilterOrder::UNBOUNDED } else { read_filter_order(from)? };
+    if filter_order.is_unbounded() != plain {
+        return Err(from.malformed("filter order"));
+    }
     let sub_cap = read_rho(from, "sub-cap")?;
     let price = read_rho(from, "price")?;
+    let abstention = if plain { None } else { Some(read_rho(from, "abstention")?) };
     let queries_max = from.u64("queries_max")?;
     let classes = from.list("classes", 4, |from| from.text("class name", NAME_BYTES_MAX))?;
     let members = from.list("members", 4, read_data_key)?;
@@ -269,12 +295,13 @@ fn read_campaign(from: &mut Reader<'_>) -> Read<CampaignOpened> {
         scheme,
         epsilon,
         delta,
+        filter_order,
         queries_max,
         classes,
         members,
         simulated,
     };
-    Ok(CampaignOpened { terms, sub_cap, price })
+    Ok(CampaignOpened { terms, sub_cap, price, abstention })
 }
 
 fn write_mechanism(to: &mut Writer, mechanism: &Mechanism) {

@@ -1,6 +1,6 @@
 use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho, Threshold};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use proptest::prelude::*;
 
@@ -36,6 +36,11 @@ fn mechanism() -> impl Strategy<Value = Mechanism> {
     })
 }
 
+fn filter_order() -> impl Strategy<Value = FilterOrder> {
+    proptest::sample::select(vec![0, 2, 16, 64])
+        .prop_map(|order| FilterOrder::new(order).expect("in the list"))
+}
+
 fn rho() -> impl Strategy<Value = Rho> {
     any::<u64>().prop_map(Rho::from_units)
 }
@@ -55,25 +60,29 @@ fn entry() -> impl Strategy<Value = Entry> {
         predecessor.clone().prop_map(Predecessor::Inherits),
         predecessor.prop_map(Predecessor::Disjoint),
     ];
-    let account = (unit(), adjacency(), predecessor, rho(), rho(), 1e-3..50.0_f64).prop_map(
-        |(unit, adjacency, predecessor, cap, inherited, epsilon)| {
+    let account = (unit(), adjacency(), predecessor, rho(), rho(), 1e-3..50.0_f64, filter_order()).prop_map(
+        |(unit, adjacency, predecessor, cap, inherited, epsilon, filter_order)| {
             let epsilon = Epsilon::new(epsilon).expect("above 0");
             let mut terms = account("ünï", 1.0);
             (terms.unit, terms.adjacency, terms.predecessor, terms.epsilon) =
                 (unit, adjacency, predecessor, epsilon);
+            terms.filter_order = filter_order;
             Entry::Account(AccountOpened { terms, cap, inherited })
         },
     );
     let contract = proptest::collection::vec(any::<u8>(), 0..40);
-    let campaign = (unit(), adjacency(), mechanism(), rho(), rho(), contract, 1e-9..0.5_f64).prop_map(
-        |(unit, adjacency, mechanism, sub_cap, price, contract, delta)| {
-            let delta = Delta::new(delta).expect("between 0 and 1");
-            let mut terms = campaign("digits", 1.0);
-            (terms.unit, terms.adjacency, terms.mechanism) = (unit, adjacency, mechanism);
-            (terms.contract, terms.delta) = (contract, delta);
-            Entry::Campaign(CampaignOpened { terms, sub_cap, price })
-        },
-    );
+    let campaign =
+        (unit(), adjacency(), mechanism(), [rho(), rho(), rho()], contract, 1e-9..0.5_f64, filter_order())
+            .prop_map(
+                |(unit, adjacency, mechanism, [sub_cap, price, abstention], contract, delta, order)| {
+                    let delta = Delta::new(delta).expect("between 0 and 1");
+                    let mut terms = campaign("digits", 1.0);
+                    (terms.unit, terms.adjacency, terms.mechanism) = (unit, adjacency, mechanism);
+                    (terms.contract, terms.delta, terms.filter_order) = (contract, delta, order);
+                    let abstention = (!order.is_unbounded()).then_some(abstention);
+                    Entry::Campaign(CampaignOpened { terms, sub_cap, price, abstention })
+                },
+            );
     let query = (any::<[u8; 32]>().prop_map(QueryKey::new), any::<u8>());
     let reserve = (any::<u64>(), any::<u64>(), rho(), positions(), proptest::collection::vec(query, 0..5))
         .prop_map(|(number, epoch, price, members, queries)| {
@@ -99,7 +108,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     let interrupt = (any::<u64>(), any::<u64>(), proptest::collection::vec(any::<u32>(), 0..5))
         .prop_map(|(number, epoch, closed)| Entry::Interrupt(Interrupt { number, epoch, closed }));
     prop_oneof![
-        Just(Entry::Genesis(genesis())),
+        (1_u16..=2).prop_map(|schema| Entry::Genesis(Created { schema, terms: genesis() })),
         any::<u64>().prop_map(|epoch| Entry::Start(Start { epoch })),
         account,
         campaign,
@@ -149,8 +158,10 @@ proptest! {
 #[test]
 fn the_layout_of_the_small_entries_is_pinned() {
     let hex = |entry: Entry| crate::export::hex(&entry.encode());
-    let genesis = hex(Entry::Genesis(genesis()));
-    assert_eq!(genesis, format!("01 0100 {} 01", "07".repeat(16)).replace(' ', ""));
+    for schema in 1..=2 {
+        let genesis = hex(Entry::Genesis(Created { schema, terms: genesis() }));
+        assert_eq!(genesis, format!("01 0{schema}00 {} 01", "07".repeat(16)).replace(' ', ""));
+    }
     assert_eq!(hex(Entry::Start(Start { epoch: 2 })), "020200000000000000");
     let release = Release {
         number: 1,

@@ -288,12 +288,10 @@ impl Campaign {
 
     /// The price of what ran to reach `answers`.
     fn charge(&self, answers: &[Outcome]) -> Result<Rho> {
-        let price = |outcome| self.state.terms.mechanism.charge(&outcome, &self.sensitivity);
         let abstained = answers.iter().filter(|answer| matches!(answer, Outcome::Abstained)).count();
         let labelled = answers.len() - abstained;
-        // A label costs the same whichever class it names.
-        let label = Outcome::Label(conclave_privacy::counts::ClassIndex(0));
-        let parts = [(price(label)?, labelled), (price(Outcome::Abstained)?, abstained)];
+        // A label costs the worst case, whichever class it names: everything ran.
+        let parts = [(self.state.price, labelled), (self.state.abstention, abstained)];
         Ok(parts.into_iter().try_fold(Rho::ZERO, |sum, (price, times)| {
             sum.checked_add(price.checked_mul(times as u64).ok_or(OVERFLOW)?).ok_or(OVERFLOW)
         })?)

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
+use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
 use conclave_privacy::filter::ZcdpFilter;
-use conclave_privacy::quantity::{Delta, Epsilon, Rho};
-use conclave_privacy::unit::PrivacyUnit;
+use conclave_privacy::mechanism::Outcome;
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Rho};
+use conclave_privacy::unit::{PrivacyUnit, Sensitivity};
 
 use super::{AccountState, AnswerTotals, At, Campaign, CampaignState, State};
+use crate::backend::SCHEMA_VERSION_PLAIN;
 use crate::entry::{AccountOpened, CampaignOpened};
 use crate::error::{BudgetSpent, LedgerError, Result, Wall};
 use crate::keys::DataKey;
@@ -16,7 +18,7 @@ use crate::terms::{AccountTerms, CampaignTerms, Predecessor, covers};
 impl State {
     /// The figures that follow from an account's terms.
     pub(crate) fn plan_account(&self, terms: AccountTerms) -> AccountOpened {
-        let cap = epsilon_to_rho(terms.epsilon, terms.delta);
+        let cap = epsilon_to_rho_within(terms.epsilon, terms.delta, terms.filter_order);
         let inherited = match &terms.predecessor {
             Predecessor::Inherits(data) => self.account(data).map_or(Rho::ZERO, AccountState::committed),
             Predecessor::None | Predecessor::Disjoint(_) => Rho::ZERO,
@@ -26,14 +28,20 @@ impl State {
 
     /// The figures that follow from a campaign's terms.
     pub(crate) fn plan_campaign(terms: CampaignTerms) -> Result<CampaignOpened> {
-        let price = terms.mechanism.worst_case(&terms.sensitivity()?)?;
-        Ok(CampaignOpened { sub_cap: epsilon_to_rho(terms.epsilon, terms.delta), price, terms })
+        let (sensitivity, order) = (terms.sensitivity()?, terms.filter_order);
+        let price = terms.mechanism.worst_case_within(&sensitivity, order)?;
+        let abstention = terms.mechanism.charge_within(&Outcome::Abstained, &sensitivity, order)?;
+        let abstention = (!order.is_unbounded()).then_some(abstention);
+        let sub_cap = epsilon_to_rho_within(terms.epsilon, terms.delta, order);
+        Ok(CampaignOpened { terms, sub_cap, price, abstention })
     }
 
     pub(super) fn apply_account(&mut self, at: At, entry: &AccountOpened) -> Result<()> {
         let AccountOpened { terms, cap, inherited } = entry;
         terms.check()?;
-        check_cap("cap", terms.data.as_str(), *cap, terms.epsilon, terms.delta)?;
+        let data = terms.data.as_str();
+        self.check_filter_order(data, terms.filter_order)?;
+        check_cap("cap", data, *cap, (terms.epsilon, terms.delta, terms.filter_order))?;
         if self.account(&terms.data).is_some() {
             return Err(differs("data id", terms.data.as_str(), "an account that is open already"));
         }
@@ -96,6 +104,9 @@ impl State {
             if !kind_kept || old.terms.adjacency != terms.adjacency {
                 return Err(differs("unit or adjacency", terms.data.as_str(), "those of the predecessor"));
             }
+            if old.terms.filter_order != terms.filter_order {
+                return Err(differs("filter order", terms.data.as_str(), "that of the predecessor"));
+            }
             if old.terms.delta != terms.delta {
                 return Err(differs("delta", terms.data.as_str(), "that of the predecessor"));
             }
@@ -120,15 +131,13 @@ impl State {
     }
 
     pub(super) fn apply_campaign(&mut self, at: At, entry: &CampaignOpened) -> Result<()> {
-        let CampaignOpened { terms, sub_cap, price } = entry;
+        let CampaignOpened { terms, sub_cap, price, .. } = entry;
         let key = terms.key.as_str();
         terms.check()?;
-        let sensitivity = terms.sensitivity()?;
-        check_cap("sub-cap", key, *sub_cap, terms.epsilon, terms.delta)?;
-        if terms.mechanism.worst_case(&sensitivity)? != *price || *price == Rho::ZERO {
-            return Err(differs("price", key, "the worst case of its mechanism, above 0"));
-        }
-        if self.genesis.map(|genesis| genesis.simulated) != Some(terms.simulated) {
+        self.check_filter_order(key, terms.filter_order)?;
+        check_cap("sub-cap", key, *sub_cap, (terms.epsilon, terms.delta, terms.filter_order))?;
+        let abstention = check_prices(entry, &terms.sensitivity()?)?;
+        if self.genesis().map(|genesis| genesis.simulated) != Some(terms.simulated) {
             return Err(differs("simulated", key, "what the ledger was created for"));
         }
         if self.campaign(&terms.key).is_some() {
@@ -143,11 +152,11 @@ impl State {
                 terms: terms.clone(),
                 filter: ZcdpFilter::new(*sub_cap),
                 price: *price,
+                abstention,
                 held: 0,
                 answers: AnswerTotals::default(),
                 opened_at_ms: at.recorded_at_ms,
             },
-            sensitivity,
             members,
             released: Vec::new(),
             standing: HashMap::new(),
@@ -165,6 +174,9 @@ impl State {
         if !covers(terms.unit, account.terms.unit) || terms.adjacency != account.terms.adjacency {
             return Err(differs("unit or adjacency", key, "what the accounts of its members promise"));
         }
+        if terms.filter_order != account.terms.filter_order {
+            return Err(differs("filter order", key, "that of its members' accounts"));
+        }
         if terms.delta != account.terms.delta {
             return Err(differs("delta", key, "that of its members' accounts"));
         }
@@ -173,6 +185,47 @@ impl State {
         }
         Ok(index)
     }
+}
+
+impl State {
+    /// A ledger of schema version 1 is read by programs that know plain zCDP only, and stays what it says.
+    fn check_filter_order(&self, of: &str, order: FilterOrder) -> Result<()> {
+        let plain = self.created().is_some_and(|created| created.schema == SCHEMA_VERSION_PLAIN);
+        if plain && !order.is_unbounded() {
+            return Err(differs(
+                "filter order",
+                of,
+                "0 (plain zCDP), as all accounts of a ledger of schema version 1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The recorded prices are those of the mechanism; returns that of an abstention.
+///
+/// With a filter order they may be higher, never above the published ones: a program that searched less closely recorded
+/// an upper bound that is as good.
+fn check_prices(entry: &CampaignOpened, sensitivity: &Sensitivity) -> Result<Rho> {
+    let CampaignOpened {
+        terms: CampaignTerms { key, mechanism, filter_order, .. }, price, abstention, ..
+    } = entry;
+    let within = |found: Rho, least: Rho, most: Rho| least <= found && found <= most;
+    let (least, most) =
+        (mechanism.worst_case_within(sensitivity, *filter_order)?, mechanism.worst_case(sensitivity)?);
+    if !within(*price, least, most) || *price == Rho::ZERO {
+        return Err(differs("price", key.as_str(), "the worst case of its mechanism, above 0"));
+    }
+    let outcome = Outcome::Abstained;
+    let (least, most) = (
+        mechanism.charge_within(&outcome, sensitivity, *filter_order)?,
+        mechanism.charge(&outcome, sensitivity)?,
+    );
+    let abstention = abstention.unwrap_or(least);
+    if !within(abstention, least, most) || abstention > *price {
+        return Err(differs("price of an abstention", key.as_str(), "that of what runs before one"));
+    }
+    Ok(abstention)
 }
 
 impl AccountState {
@@ -194,9 +247,14 @@ impl AccountState {
 /// A recorded ρ may not promise less privacy than the recorded (ε, δ).
 ///
 /// The conversion is floating-point and another machine may differ in the last digits, hence the tolerance.
-fn check_cap(field: &'static str, of: &str, cap: Rho, epsilon: Epsilon, delta: Delta) -> Result<()> {
-    if rho_to_epsilon(cap, delta) > epsilon.get() * (1.0 + CONVERSION_TOLERANCE) {
-        return Err(differs(field, of, "rho that its epsilon and delta allow"));
+fn check_cap(
+    field: &'static str,
+    of: &str,
+    cap: Rho,
+    (epsilon, delta, order): (Epsilon, Delta, FilterOrder),
+) -> Result<()> {
+    if rho_to_epsilon_within(cap, delta, order) > epsilon.get() * (1.0 + CONVERSION_TOLERANCE) {
+        return Err(differs(field, of, "rho that its epsilon, delta and filter order allow"));
     }
     Ok(())
 }

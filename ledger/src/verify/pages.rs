@@ -5,12 +5,12 @@
 //! written by us. Nothing here trusts a length or a page number that it reads.
 
 use super::record::{Value, digest, encode};
-use crate::backend::{FileKind, SCHEMA, SCHEMA_VERSION};
+use crate::backend::{FileKind, SCHEMA};
 use crate::error::Fault;
 
-/// Checks the bytes of a file against the digests of the records that it should hold, in order.
-pub(super) fn check(file: &[u8], records: &[[u8; 32]]) -> Result<(), Fault> {
-    check_header(file)?;
+/// Checks the bytes of a file, whose first entry tells the schema version, against the digests of the records that it should hold, in order.
+pub(super) fn check(file: &[u8], records: &[[u8; 32]], version: u16) -> Result<(), Fault> {
+    check_header(file, version)?;
     let mut walk = Walk { file, seen: vec![false; file.len() / PAGE_BYTES], next: 0, digests: records };
     let schema = schema_records();
     let mut schema_walk = Walk { file, seen: vec![false; walk.seen.len()], next: 0, digests: &schema };
@@ -33,7 +33,7 @@ const ENTRY_ROOT: usize = 2;
 const DEPTH_MAX: usize = 20;
 
 /// The file header: each field has one value that we would write, or is tied to another.
-fn check_header(file: &[u8]) -> Result<(), Fault> {
+fn check_header(file: &[u8], version: u16) -> Result<(), Fault> {
     if file.len() < PAGE_BYTES || !file.len().is_multiple_of(PAGE_BYTES) {
         return Err(fault(&format!("a file of {} bytes is not whole pages", file.len())));
     }
@@ -54,7 +54,7 @@ fn check_header(file: &[u8]) -> Result<(), Fault> {
     fixed(48, 0, "cache size")?;
     fixed(52, 0, "vacuum mode")?;
     fixed(56, 1, "text encoding")?;
-    fixed(60, u32::from(SCHEMA_VERSION), "schema version")?;
+    fixed(60, u32::from(version), "schema version")?;
     fixed(64, 0, "vacuum mode")?;
     fixed(68, FileKind::Ledger.application_id(), "application id")?;
     if file[72..92].iter().any(|byte| *byte != 0) {

@@ -153,7 +153,7 @@ proptest! {
             bytes.truncate(length.index(bytes.len()));
         }
         let _ = verify_bytes(&scratch.path(), &bytes);
-        let _ = pages::check(&bytes, &[]);
+        let _ = pages::check(&bytes, &[], 2);
     }
 }
 

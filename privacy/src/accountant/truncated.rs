@@ -5,7 +5,7 @@
 //! all of them hold at once. Without a limit these are [`rho_to_epsilon`] and [`epsilon_to_rho`].
 
 use super::conversion::{Conversion, largest_rho, rdp_to_epsilon};
-use super::rho_to_epsilon;
+use super::{epsilon_to_rho, rho_to_epsilon};
 use crate::quantity::{Delta, Epsilon, FilterOrder, RdpCurve, RdpOrder, Rho};
 
 /// ε at `delta` of an amount in an account of order `order`, rounded up; 0 for nothing.
@@ -25,4 +25,17 @@ pub fn rho_to_epsilon_within(rho: Rho, delta: Delta, order: FilterOrder) -> f64 
 /// Zero if ω is too small for such an ε.
 pub fn epsilon_to_rho_within(epsilon: Epsilon, delta: Delta, order: FilterOrder) -> Rho {
     largest_rho(|rho| rho_to_epsilon_within(rho, delta, order) <= epsilon.get())
+}
+
+/// The order for a new account with this cap: [`FilterOrder::DEFAULT`], or a larger one where ε is so small that the best
+/// order of the conversion is far above it, down to plain zCDP.
+///
+/// It rests on the cap alone, which was fixed before anything was asked.
+pub fn filter_order_for(epsilon: Epsilon, delta: Delta) -> FilterOrder {
+    let plain = epsilon_to_rho(epsilon, delta);
+    let holds_most = |order: &FilterOrder| {
+        let cap = epsilon_to_rho_within(epsilon, delta, *order);
+        u128::from(cap.units()) * 10 >= u128::from(plain.units()) * 9
+    };
+    FilterOrder::CANDIDATES.into_iter().find(holds_most).unwrap_or(FilterOrder::UNBOUNDED)
 }

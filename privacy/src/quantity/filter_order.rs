@@ -22,6 +22,9 @@ impl FilterOrder {
     /// ω = 16: for ε from about 1 to 10 at δ = 1e-5 the best orders lie between 3 and 16.
     pub const DEFAULT: Self = Self(16);
 
+    /// What a new account may get by default, the usual one first.
+    pub(crate) const CANDIDATES: [Self; 3] = [Self(16), Self(32), Self(64)];
+
     /// Checks ω: 0 for no limit, else a whole order of [`FilterOrder::ORDERS`] from 2 on.
     pub fn new(order: u32) -> Result<Self, Error> {
         if order == 0 || Self::ORDERS.iter().any(|known| f64::from(order).total_cmp(known).is_eq()) {

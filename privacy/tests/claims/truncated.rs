@@ -4,7 +4,9 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers of lattice steps, far below 2^63")]
 
 use crate::data_dependent::{orders, scale};
-use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon, rho_to_epsilon_within};
+use conclave_privacy::accountant::{
+    epsilon_to_rho, epsilon_to_rho_within, filter_order_for, rho_to_epsilon, rho_to_epsilon_within,
+};
 use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for};
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::ZcdpFilter;
@@ -272,6 +274,18 @@ fn epsilon_is_taken_at_the_orders_of_the_account_and_at_no_other() {
         assert!(cap == Rho::ZERO || rho_to_epsilon_within(cap, delta, order) <= epsilon.get());
         let more = Rho::from_units(cap.units() + 1);
         assert!(rho_to_epsilon_within(more, delta, order) > epsilon.get());
+    }
+}
+
+#[test]
+fn a_new_account_gets_an_order_at_which_its_cap_loses_little() {
+    let delta = Delta::new(1e-5).unwrap();
+    for (epsilon, omega) in [(50.0, 16), (10.0, 16), (3.0, 16), (1.0, 16), (0.5, 32), (0.25, 64), (0.01, 0)] {
+        let epsilon = Epsilon::new(epsilon).unwrap();
+        let found = filter_order_for(epsilon, delta);
+        assert_eq!(found, order(omega), "{epsilon:?}");
+        let (cap, plain) = (epsilon_to_rho_within(epsilon, delta, found), epsilon_to_rho(epsilon, delta));
+        assert!(cap <= plain && cap.to_f64_up() >= 0.9 * plain.to_f64_up());
     }
 }
 

@@ -7,7 +7,7 @@ use conclave_learning::partition::PartitionKey;
 use conclave_learning::{Dataset, Label, Schema, TeacherSpec};
 use conclave_privacy::ClassIndex;
 use conclave_privacy::mechanism::{GnMax, Mechanism};
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1 as wire;
@@ -198,6 +198,7 @@ pub(crate) fn contract(member: Member, pool: &PoolManifest) -> Contract {
         class_names: pool.class_names().to_vec(),
         delta: Delta::new(1e-5).unwrap(),
         rho_cap: Rho::from_units(1 << 36),
+        filter_order: FilterOrder::DEFAULT,
         teachers_quorum_min: 1,
         queries_max: 5,
         vote_deadline_ms: 1000,

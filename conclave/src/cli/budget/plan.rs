@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use conclave_privacy::accountant::filter_order_for;
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::planning::{Aim, Plan, Target, assumed_model, plans, scaled};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Scale};
@@ -97,7 +98,8 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
         (Some(epsilon), _) => Aim::Budget(epsilon),
         (None, sigma) => Aim::Noise(Scale::new(sigma.unwrap_or_default())?),
     };
-    let target = Target { queries: args.queries, delta: args.delta, order: FilterOrder::UNBOUNDED, aim };
+    let order = args.epsilon.map_or(FilterOrder::DEFAULT, |epsilon| filter_order_for(epsilon, args.delta));
+    let target = Target { queries: args.queries, delta: args.delta, order, aim };
     let step = Progress::on(console).step("Planning");
     let found = plans(&target, args.teachers, &model)?;
     drop(step);
