@@ -13,9 +13,10 @@
 
 use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};
+use crate::mechanism::NoisyHistogram;
 use crate::quantity::{NoiseScale, Rho};
 use crate::secret::Secret;
-use crate::unit::Adjacency;
+use crate::unit::{Adjacency, HistogramSensitivity, Places, PrivacyUnit};
 use std::collections::HashSet;
 
 /// k, the most counts that one record moves in a campaign.
@@ -33,7 +34,7 @@ pub struct Contributions {
 
 impl ContributionBound {
     /// The largest k.
-    pub const COUNTS_MAX: u32 = 1 << 20;
+    pub const COUNTS_MAX: u32 = HistogramSensitivity::COUNTS_MAX;
 
     /// At most `counts_max` counts per record. Refuses 0 and more than [`ContributionBound::COUNTS_MAX`].
     pub fn new(counts_max: u32) -> Result<Self, Error> {
@@ -65,22 +66,18 @@ impl ContributionBound {
     /// ρ of a whole campaign of noisy maxima with Gaussian noise σ on each count, of however many queries: k/(2σ²) for one record
     /// added or removed, k/σ² for one replaced. Rounded up.
     pub fn gaussian_campaign(self, adjacency: Adjacency, sigma: NoiseScale) -> Result<Rho, Error> {
-        self.campaign(adjacency, sigma)
+        NoisyHistogram::Gaussian(sigma).price(&self.sensitivity(adjacency)?)
     }
 
     /// The same with Laplace noise of scale b: (1/b)-DP per changed count, hence 1/(2b²) of ρ (Bun and Steinke 2016, Proposition
     /// 1.4).
     pub fn laplace_campaign(self, adjacency: Adjacency, scale: NoiseScale) -> Result<Rho, Error> {
-        self.campaign(adjacency, scale)
+        NoisyHistogram::Laplace(scale).price(&self.sensitivity(adjacency)?)
     }
 
-    fn campaign(self, adjacency: Adjacency, scale: NoiseScale) -> Result<Rho, Error> {
-        let changed = match adjacency {
-            Adjacency::AddRemove => u128::from(self.counts_max),
-            Adjacency::Replace => 2 * u128::from(self.counts_max),
-        };
-        let steps = u128::from(scale.steps());
-        Rho::ratio_up("campaign", changed, 2 * u32::from(scale.lattice().bits()), 2 * steps * steps)
+    /// What one record can change in all counts of a campaign: it votes once on a query, so on distinct counts.
+    fn sensitivity(self, adjacency: Adjacency) -> Result<HistogramSensitivity, Error> {
+        HistogramSensitivity::of(PrivacyUnit::Record, adjacency, self.counts_max, Places::Distinct)
     }
 }
 

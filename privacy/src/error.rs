@@ -142,6 +142,12 @@ pub enum Error {
         /// The budget of the target.
         cap: Rho,
     },
+    /// A bound on contributions says nothing about this unit.
+    #[error("the unit {unit} may add to any number of counts: protect records or subjects")]
+    UnboundedUnit {
+        /// The unit.
+        unit: &'static str,
+    },
     /// Vote counts had a wrong number of classes.
     #[error("classes is {value}: give between 2 and {max} classes")]
     Classes {
@@ -200,6 +206,7 @@ mod tests {
             Error::RecordOutOfRange { records: 3 },
             Error::VotesTwice,
             Error::Unreachable { queries: 7, cap: rho },
+            Error::UnboundedUnit { unit: "organisation" },
             Error::Classes { value: 1, max: 9 },
             Error::VoteOutOfRange { max: 9 },
             Error::CountTooLarge,

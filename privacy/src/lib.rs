@@ -95,6 +95,7 @@ pub mod quantity;
 pub mod secret;
 pub mod smooth_sensitivity;
 pub mod unit;
+pub mod weighted;
 pub mod worst_case;
 
 pub use counts::{ClassIndex, VoteCounts};

@@ -5,20 +5,25 @@
 //! ([`Mechanism::charge`]). Each one has a file that opens with its definition and source. To add one, write
 //! its file, give it an event if it needs a new one, and the compiler lists the rest.
 //!
-//! A [`Mechanism`] is what a campaign contract can name. [`ExponentialMechanism`] and [`PermuteAndFlip`] are for those who hold
-//! the votes themselves: no contract names them yet, so they are not in that list.
+//! A [`Mechanism`] is what a campaign contract can name. [`ExponentialMechanism`], [`PermuteAndFlip`],
+//! [`InteractiveGnMax`] and [`NoisyHistogram`] are for those who hold the votes themselves: no contract names them yet, so
+//! they are not in that list.
 
 mod confident_gnmax;
 mod exponential;
 mod gnmax;
+mod interactive_gnmax;
 mod lnmax;
+mod noisy_histogram;
 mod noisy_max;
 mod permute_and_flip;
 
 pub use confident_gnmax::ConfidentGnMax;
 pub use exponential::ExponentialMechanism;
 pub use gnmax::GnMax;
+pub use interactive_gnmax::{InteractiveGnMax, StudentPrediction};
 pub use lnmax::LnMax;
+pub use noisy_histogram::{NoisyCounts, NoisyHistogram};
 pub use permute_and_flip::PermuteAndFlip;
 
 use crate::Error;
@@ -53,7 +58,8 @@ pub enum Outcome {
     Abstained,
 }
 
-/// Which noisy steps of a mechanism ran. It follows from the outcome, so it reveals nothing more.
+/// Which noisy steps of a mechanism ran. It follows from the outcome, or is released and paid for with it, so it reveals
+/// nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ran {
     /// The noisy max alone.

@@ -13,6 +13,19 @@
 //! With m moves the difference v of the two count vectors has Σ|v| <= 2m and max|v| <= m, hence Σv² <= 2m²,
 //! and the largest count changes by at most m. Every price in [`crate::event`] uses these three facts and no
 //! others.
+//!
+//! # Votes of records
+//! Where records vote themselves, each on at most k counts of one histogram for the whole campaign, the sensitivity is
+//! [`HistogramSensitivity`]. Conditions: a record's cells follow from the record, a public codebook and earlier releases alone (no
+//! "k nearest records", no quotas for cells); one counter per record for all rounds; noise on every count.
+//!
+//! # Units that are not protected alike
+//! Individualised PATE (Boenisch et al. 2022) gives groups of records different budgets in three ways:
+//!
+//! - *upsampling*: a record in the shards of e teachers moves e votes, so it is a subject in e silos: ρ grows by e²;
+//! - *weighting*: a teacher's vote weighs w, and its records pay w² of ρ: [`crate::weighted`];
+//! - *vanishing*: a teacher votes on a share of the queries and its records pay for those alone. Whether it votes must not
+//!   depend on its data, and gives no amplification unless the choice is random, fresh and secret, which is not claimed here.
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
@@ -63,6 +76,72 @@ pub struct Sensitivity {
     moves: u32,
     unit: PrivacyUnit,
     adjacency: Adjacency,
+}
+
+/// Where the contributions of one record may fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Places {
+    /// On different counts.
+    Distinct,
+    /// Anywhere, several on one count too.
+    Any,
+}
+
+/// How far one unit can move the counts of a histogram, over a whole campaign.
+///
+/// A unit adds a vector a >= 0 to the counts, with Σa <= L = s·k for s silos that bound it to k each, and no entry above s
+/// (distinct places) or s·k (any). So |a|² <= Σa · max a. A replacement moves a - b, and |a - b|² <= |a|² + |b|².
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HistogramSensitivity {
+    l1: u64,
+    l2_square: u128,
+}
+
+impl HistogramSensitivity {
+    /// The largest k.
+    pub const COUNTS_MAX: u32 = 1 << 20;
+
+    /// What one `unit` can change if each silo lets it add to at most `counts_max` counts, at these `places`.
+    ///
+    /// Refuses an organisation, which no such bound covers, and zero or too many counts or silos.
+    pub fn of(
+        unit: PrivacyUnit,
+        adjacency: Adjacency,
+        counts_max: u32,
+        places: Places,
+    ) -> Result<Self, Error> {
+        let silos = match unit {
+            PrivacyUnit::Record => 1,
+            PrivacyUnit::Subject { max_silos_per_subject } => max_silos_per_subject,
+            PrivacyUnit::Organisation { .. } => return Err(Error::UnboundedUnit { unit: unit.name() }),
+        };
+        for (field, value) in [("counts_max", counts_max), ("max_silos_per_subject", silos)] {
+            if value == 0 || value > Self::COUNTS_MAX {
+                let fix = "give between 1 and 2^20";
+                return Err(Error::OutOfRange { field, value: f64::from(value), fix });
+            }
+        }
+        let sum = u64::from(silos) * u64::from(counts_max);
+        let largest = match places {
+            Places::Distinct => u64::from(silos),
+            Places::Any => sum,
+        };
+        let worlds = match adjacency {
+            Adjacency::AddRemove => 1,
+            Adjacency::Replace => 2,
+        };
+        Ok(Self { l1: worlds * sum, l2_square: u128::from(worlds) * u128::from(sum) * u128::from(largest) })
+    }
+
+    /// The most by which all counts together change.
+    pub const fn l1(&self) -> u64 {
+        self.l1
+    }
+
+    /// The largest sum of squared changes.
+    pub const fn l2_square(&self) -> u128 {
+        self.l2_square
+    }
 }
 
 impl PrivacyUnit {
@@ -121,6 +200,18 @@ impl Sensitivity {
             return Err(Error::OutOfRange { field, value: f64::from(teachers), fix });
         }
         Ok(Self { moves, unit, adjacency })
+    }
+
+    /// The same unit where its votes weigh `weight` units of a grid each: m moves shift counts by `weight`·m units.
+    ///
+    /// Refuses zero, and more than [`Sensitivity::MOVES_MAX`] units in all.
+    pub fn weighing(self, weight: u32) -> Result<Self, Error> {
+        let moves = self.moves.saturating_mul(weight);
+        if moves == 0 || moves > Self::MOVES_MAX {
+            let fix = "give a weight of at least one unit, and no more than makes 2^20 units with all moves";
+            return Err(Error::OutOfRange { field: "weight", value: f64::from(weight), fix });
+        }
+        Ok(Self { moves, ..self })
     }
 
     /// m, the most votes that move in one query; each lowers one count by one and raises another by one.
