@@ -10,6 +10,8 @@
 //!    and, through [`propagation`], from the unlabelled rest of the pool;
 //! 5. the result is a [`Predictor`]; [`metrics`] measures it and [`checkpoint`] stores it.
 //!
+//! Beside it, [`onnx`] reads models that others trained into a [`network`], whose gradients the attacks need.
+//!
 //! ```
 //! use conclave_learning::datasets::DatasetSpec;
 //! use conclave_learning::features::{FeatureSpace, FeatureSpec, centres};
@@ -44,6 +46,8 @@ pub mod features;
 mod linear_algebra;
 pub mod metrics;
 pub mod models;
+pub mod network;
+pub mod onnx;
 pub mod partition;
 mod predictor;
 pub mod propagation;
