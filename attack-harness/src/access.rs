@@ -10,6 +10,7 @@
 
 use conclave_learning::Label;
 use conclave_learning::models::Classifier;
+use conclave_learning::network::Network;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::quantity::Rho;
 use ndarray::Array2;
@@ -117,5 +118,31 @@ impl<M: Classifier> LabelOnly for Held<M> {
 impl<M: Classifier> Scores for Held<M> {
     fn scores(&mut self, rows: &Array2<f32>) -> Result<Array2<f32>> {
         Ok(self.0.scores(rows))
+    }
+}
+
+/// A network in the attacker's own hands, over raw rows.
+#[derive(Debug, Clone)]
+pub struct HeldNetwork(pub Network);
+
+impl LabelOnly for HeldNetwork {
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    fn labels(&mut self, rows: &Array2<f32>) -> Result<Vec<Label>> {
+        Ok(self.0.predict(rows)?)
+    }
+}
+
+impl Scores for HeldNetwork {
+    fn scores(&mut self, rows: &Array2<f32>) -> Result<Array2<f32>> {
+        Ok(self.0.logits(rows)?)
+    }
+}
+
+impl Gradients for HeldNetwork {
+    fn loss_gradients(&mut self, rows: &Array2<f32>, labels: &[Label]) -> Result<Array2<f32>> {
+        Ok(self.0.loss_gradients(rows, labels)?)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! | attack | needs | asks |
 //! |---|---|---|
+//! | [`evasion`] | a model whose gradients are in the attacker's hands | how many rows stay right within ε? |
 //! | [`extraction`] | labels through the served student | how many queries copy the student? |
 
+pub mod evasion;
 pub mod extraction;

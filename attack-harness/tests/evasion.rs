@@ -1,0 +1,130 @@
+//! Evasion on weights that others trained, beside what Foolbox 3.3.4 finds on the same 100 rows and what is exactly possible.
+//!
+//! Models and rows: `learning/tests/vectors/README.md`. Foolbox's figures are rows of 100 that stay right, errors at first counted as lost;
+//! the exact ones are those of a linear model in the L∞ ball cut to 0..=1, in closed form.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::path::Path;
+
+use conclave_attack_harness::access::HeldNetwork;
+use conclave_attack_harness::attacks::evasion::{Evaded, Evasion, Method, run};
+use conclave_attack_harness::meter::{Budget, Meter};
+use conclave_attack_harness::threat_model::Norm;
+use conclave_learning::datasets::DatasetSpec;
+use conclave_learning::network::Network;
+use conclave_learning::{Dataset, Label, onnx};
+use ndarray::Array2;
+
+const EPS: [f32; 5] = [0.02, 0.05, 0.1, 0.2, 0.3];
+const PGD: Method = Method::Pgd { steps: 40, restarts: 1 };
+/// Rows that a sign of a gradient near 0 may decide either way.
+const ROWS_OFF_MAX: u64 = 2;
+
+/// Model, Foolbox's FGSM, and the best of its BIM and PGD, at each of `EPS`.
+const FOOLBOX_LINF: [(&str, [u64; 5], [u64; 5]); 3] = [
+    ("model_softmax.onnx", [94, 87, 62, 9, 0], [94, 86, 62, 7, 0]),
+    ("model_mlp128.onnx", [94, 85, 51, 1, 0], [94, 83, 48, 0, 0]),
+    ("model_mlp128_adv.onnx", [95, 91, 79, 29, 0], [95, 91, 78, 21, 0]),
+];
+/// Model, and the best of three seeds of Foolbox's PGD in L2 at ε 0.25, 0.5 and 1.
+const FOOLBOX_L2: [(&str, [u64; 3]); 3] = [
+    ("model_softmax.onnx", [86, 60, 2]),
+    ("model_mlp128.onnx", [87, 56, 0]),
+    ("model_mlp128_adv.onnx", [90, 71, 7]),
+];
+/// The softmax model at the first three of `EPS`: no attack can leave fewer.
+const EXACT_SOFTMAX: [u64; 3] = [94, 84, 61];
+
+fn digits() -> Dataset {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../learning/tests/vectors");
+    let (examples, labels) = (vectors.join("digits_inputs.npy"), vectors.join("digits_labels.npy"));
+    DatasetSpec::Npy { examples, labels, classes: Some(10) }.load().unwrap()
+}
+
+fn network(name: &str) -> Network {
+    onnx::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../learning/tests/vectors").join(name)).unwrap()
+}
+
+fn attacked(
+    network: &Network,
+    data: &Dataset,
+    method: Method,
+    norm: Norm,
+    eps: f32,
+    budget: Budget,
+) -> Evaded {
+    let labels = data.labels().unwrap();
+    let attack = Evasion { rows: data.features(), labels, method, norm, eps, seed: 1 };
+    let mut target = Meter::new(HeldNetwork(network.clone()), budget);
+    run(&attack, &mut target, &mut HeldNetwork(network.clone())).unwrap()
+}
+
+#[test]
+fn fgsm_is_that_of_foolbox_and_pgd_never_leaves_more_than_either() {
+    let data = digits();
+    for (name, fgsm, pgd) in FOOLBOX_LINF {
+        let network = network(name);
+        for (at, eps) in EPS.into_iter().enumerate() {
+            let robust =
+                |method| attacked(&network, &data, method, Norm::Linf, eps, Budget::default()).robust.times;
+            let (one, many) = (robust(Method::Fgsm), robust(PGD));
+            assert!(
+                one.abs_diff(fgsm[at]) <= ROWS_OFF_MAX,
+                "{name} at {eps}: FGSM {one}, Foolbox {}",
+                fgsm[at]
+            );
+            assert!(many <= pgd[at] + ROWS_OFF_MAX, "{name} at {eps}: PGD {many}, Foolbox {}", pgd[at]);
+            assert!(many <= one, "{name} at {eps}: PGD {many}, FGSM {one}");
+            if let Some(&exact) = EXACT_SOFTMAX.get(at).filter(|_| name == "model_softmax.onnx") {
+                assert!(one >= exact && many >= exact, "{one} and {many} are fewer than the exact {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn l2_leaves_no_more_than_foolbox() {
+    let data = digits();
+    for (name, foolbox) in FOOLBOX_L2 {
+        let network = network(name);
+        for (eps, expected) in [0.25, 0.5, 1.0].into_iter().zip(foolbox) {
+            let evaded = attacked(&network, &data, PGD, Norm::L2, eps, Budget::default());
+            let found = evaded.robust.times;
+            assert!(found <= expected + ROWS_OFF_MAX, "{name} at {eps}: {found}, Foolbox {expected}");
+            assert!(evaded.median_norm.unwrap() <= f64::from(eps) * 1.00001);
+        }
+    }
+}
+
+#[test]
+fn a_used_up_budget_ends_the_attack_and_leaves_what_was_found() {
+    let (data, network) = (digits(), network("model_mlp128.onnx"));
+    let none = attacked(&network, &data, PGD, Norm::Linf, 0.1, Budget::rows(10));
+    assert_eq!((none.robust.times, none.median_norm, none.cut_short), (94, None, true));
+    let some = attacked(&network, &data, PGD, Norm::Linf, 0.1, Budget::rows(200));
+    let all = attacked(&network, &data, PGD, Norm::Linf, 0.1, Budget::default());
+    assert!(some.cut_short && !all.cut_short);
+    assert!(all.robust.times < some.robust.times && some.robust.times < none.robust.times);
+}
+
+#[test]
+fn what_cannot_be_attacked_is_refused() {
+    let network = network("model_softmax.onnx");
+    let (good, zero) = (Array2::zeros((1, 64)), [Label::new(0)]);
+    let base = Evasion { rows: &good, labels: &zero, method: PGD, norm: Norm::Linf, eps: 0.1, seed: 1 };
+    let (dark, odd) = (Array2::from_elem((1, 64), -0.1), [Label::new(10)]);
+    for (attack, expected) in [
+        (Evasion { labels: &[], ..base }, "labels = 0 for 1 rows"),
+        (Evasion { labels: &odd, ..base }, "label = 10: the model has classes 0 to 9"),
+        (Evasion { rows: &dark, ..base }, "rows = row 0: scale every value to 0..=1"),
+        (Evasion { eps: 0.0, ..base }, "eps = 0"),
+        (Evasion { eps: f32::NAN, ..base }, "eps = NaN"),
+        (Evasion { method: Method::Pgd { steps: 0, restarts: 0 }, ..base }, "steps = 0"),
+        (Evasion { method: Method::Pgd { steps: 1, restarts: 10_001 }, ..base }, "restarts = 10001"),
+    ] {
+        let mut target = Meter::new(HeldNetwork(network.clone()), Budget::default());
+        let found = run(&attack, &mut target, &mut HeldNetwork(network.clone())).unwrap_err().to_string();
+        assert!(found.contains(expected), "{found}");
+    }
+}
