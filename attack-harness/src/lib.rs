@@ -6,7 +6,9 @@
 //! | what it costs: queries, calls, time, privacy | [`meter`] |
 //! | who attacks, what they know and may do, in MITRE ATLAS terms | [`threat_model`] |
 //! | the attacks, one file each | [`attacks`] |
-//! | how sure a measured share is | [`proportion`] |
+//! | what is told of each | [`report`] |
+//! | a world in which data can be spoiled | [`world`] |
+//! | the law that noise follows, and how sure a measured share is | [`law`], [`proportion`] |
 //!
 //! An attack asks for the least capability that it needs, so one that needs scores does not compile against a service that
 //! gives labels only. It asks through a [`meter::Meter`], which counts and refuses. It knows neither sockets nor services:
@@ -18,8 +20,11 @@
 pub mod access;
 pub mod attacks;
 mod error;
+pub mod law;
 pub mod meter;
 pub mod proportion;
+pub mod report;
 pub mod threat_model;
+pub mod world;
 
 pub use error::{Error, Result};

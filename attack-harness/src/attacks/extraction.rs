@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::access::LabelOnly;
 use crate::meter::{Budget, Meter};
 use crate::proportion::Proportion;
+use crate::report::{Finding, Measurement, Verdict};
 use crate::threat_model::{EXTRACT_MODEL, INFERENCE_API_ACCESS, PROXY_BY_REPLICATION, ThreatModel};
 use crate::{Error, Result};
 
@@ -98,6 +99,44 @@ pub fn run<T: LabelOnly>(
         on_copy(queries);
     }
     Ok(copies)
+}
+
+/// What a report says of it.
+pub fn finding(copies: &[Copied], asked: u64) -> Finding {
+    let mut measurements = Vec::new();
+    for copied in copies {
+        let at = copied.queries as f64;
+        measurements.push(Measurement::of_share("agreement", "queries", at, copied.agreement));
+        measurements.push(Measurement::of_share(
+            "agreement on noise",
+            "queries",
+            at,
+            copied.agreement_uniform,
+        ));
+    }
+    let last = copies.last().map_or_else(String::new, |copied| {
+        let (low, high) = copied.agreement.interval();
+        format!(
+            "{} queries give a copy that agrees with the student on {:.1} % of unseen rows (95 % interval {:.1} to {:.1} %), \
+             and on {:.1} % of rows of noise.",
+            copied.queries,
+            copied.agreement.share() * 100.0,
+            low * 100.0,
+            high * 100.0,
+            copied.agreement_uniform.share() * 100.0
+        )
+    });
+    Finding {
+        attack: "extraction",
+        title: "Copying the student",
+        threat: threat_model(asked),
+        result: last,
+        bound: "None on the copy: a student that answers can be copied, and the threat model says so. On privacy: asking the student is \
+                post-processing of released labels, so no number of queries costs any ε."
+            .to_owned(),
+        verdict: Verdict::Measured,
+        measurements,
+    }
 }
 
 fn check(attack: &Extraction<'_>) -> Result<()> {

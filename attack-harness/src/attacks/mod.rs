@@ -1,9 +1,15 @@
-//! The attacks, one file or folder each. Adding one: a file here, and a line in `docs/extending.md`'s table of what it tests.
+//! The attacks, one file or folder each. Adding one: `docs/extending.md`.
 //!
 //! | attack | needs | asks |
 //! |---|---|---|
 //! | [`evasion`] | a model whose gradients are in the attacker's hands | how many rows stay right within ε? |
 //! | [`extraction`] | labels through the served student | how many queries copy the student? |
+//! | [`repeated_query`] | a student's place in a campaign | does asking again say more? |
+//! | [`poisoning`] | silos that lie with their records | how wrong do labels and student become? |
+//! | [`lying_teachers`] | teachers that lie with their votes | how many does a label survive? |
 
 pub mod evasion;
 pub mod extraction;
+pub mod lying_teachers;
+pub mod poisoning;
+pub mod repeated_query;
