@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{at_least_one, delta, epsilon, positive, unknown};
 use super::{Console, Exit, Fault, Progress};
+use crate::attacks::suite::Suite;
 use crate::simulate;
 
 /// Run everything on this machine: silos, votes, noise, budget, student, report
@@ -78,6 +79,9 @@ pub struct Overrides {
     /// Seeds everything, the noise too [default: fresh, and printed]
     #[arg(long, value_name = "N", help_heading = RUN)]
     pub seed: Option<u64>,
+    /// Carry attacks out on it, and report what they came to: quick
+    #[arg(long, value_name = "SUITE", hide_possible_values = true, help_heading = RUN)]
+    pub attacks: Option<Suite>,
     /// A new directory for report, labels, student and ledger
     #[arg(long, value_name = "DIR", help_heading = RUN)]
     pub out: Option<PathBuf>,

@@ -27,18 +27,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conclave_attack_harness::proportion::Proportion;
+use conclave_attack_harness::world::Campaigned;
 use conclave_learning::features::FeatureSpace;
-use conclave_privacy::VoteCounts;
+use conclave_privacy::mechanism::Outcome;
+use conclave_privacy::{ClassIndex, VoteCounts};
 use conclave_proto::campaign::v1::GetStatusResponse;
 use conclave_proto::ids::QueryId;
 use conclave_service::lifecycle;
 use conclave_student::client::Ended;
-use conclave_student::label_store::LabelStore;
+use conclave_student::label_store::{Answer, LabelStore};
 use conclave_student::query_selection::{manifest, query_ids};
 use conclave_student::training::train;
 use conclave_student::{StudentError, StudentModel};
 use tokio_util::sync::CancellationToken;
 
+use crate::attacks::Attacked;
+use crate::attacks::suite::{self, Part, Victim};
+use crate::attacks::targets::{CampaignAnswers, ServedStudent};
 use crate::cli::simulate::Overrides;
 use crate::cli::{Exit, Fault, Progress};
 use evidence::Evidence;
@@ -103,9 +109,11 @@ struct Told {
 }
 
 /// What came out of the services.
-struct Campaign {
+pub(crate) struct Campaign {
     model: Option<StudentModel>,
-    measured: Option<(f64, report::Confusion)>,
+    pub(crate) measured: Option<(f64, report::Confusion)>,
+    /// By query, in the order of the plan; what was not answered counts as an abstention.
+    pub(crate) outcomes: Vec<Outcome>,
     counts: Vec<VoteCounts>,
     refused: Option<GetStatusResponse>,
     data_ids: Vec<String>,
@@ -130,9 +138,15 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
     let queries = query_ids(&plan.pool.select(&plan.queries));
     let ledger = out.join(LEDGER);
-    let outcome = campaign(&mut world, plan, &space, &queries, &ledger, progress, shutdown).await;
+    let outcome = async {
+        let campaign = campaign(&mut world, plan, &space, &queries, &ledger, progress, shutdown).await?;
+        let attacked =
+            attacks(&world, plan, &space, &queries, &campaign, (&command, progress), shutdown).await?;
+        Ok::<_, Fault>((campaign, attacked))
+    };
+    let outcome = outcome.await;
     let stopped = world.stop().await;
-    let campaign = outcome?;
+    let (campaign, attacked) = outcome?;
     stopped?;
 
     let step = progress.step("Comparing, and writing the report");
@@ -147,13 +161,14 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let (mut report, model, refusal) = finished?;
     report.settings = settings;
     report.command = command;
+    report.attacks = attacked;
     let artifacts = write(&out, &report, &evidence.labels(&queries), model.as_ref(), &ledger)?;
     drop(step);
     Ok(Finished { report, artifacts, refusal })
 }
 
 /// Asks, learns, serves, and looks where only a simulation can.
-async fn campaign(
+pub(crate) async fn campaign(
     world: &mut World,
     plan: &Plan,
     space: &FeatureSpace,
@@ -187,6 +202,7 @@ async fn campaign(
     let learning = Instant::now();
     let terms = client.contract().clone();
     let (pool, space, spec, seed) = (plan.pool.clone(), space.clone(), plan.scenario.student, plan.seed);
+    let outcomes = queries.iter().map(|query| outcome(labels.get(query))).collect();
     let trained = tokio::task::spawn_blocking(move || {
         train(&pool.without_labels(), &space, &labels, &terms, &spec, seed)
     });
@@ -209,7 +225,64 @@ async fn campaign(
     let answered = if refused.is_none() { queries } else { &[] };
     let counts = world.counts(answered).await?;
     let data_ids = world.data_ids();
-    Ok(Campaign { model, measured, counts, refused, data_ids, voting, student: learning.elapsed() })
+    Ok(Campaign { model, measured, outcomes, counts, refused, data_ids, voting, student: learning.elapsed() })
+}
+
+/// Carries out the attacks that the scenario asks for, on a campaign that was answered to its end.
+async fn attacks(
+    world: &World,
+    plan: &Plan,
+    space: &FeatureSpace,
+    queries: &[QueryId],
+    campaign: &Campaign,
+    told: (&str, Progress),
+    shutdown: &CancellationToken,
+) -> Result<Vec<Attacked>, Fault> {
+    if plan.scenario.attacks.is_none() || campaign.refused.is_some() {
+        return Ok(Vec::new());
+    }
+    let (command, progress) = told;
+    let student = match world.client_of_student()? {
+        Some(door) => Some((
+            ServedStudent::connect(&door, shutdown).await?,
+            ServedStudent::connect(&door, shutdown).await?,
+        )),
+        None => None,
+    };
+    let Some(door) = world.student_of_campaign()? else { return Ok(Vec::new()) };
+    let victim = Victim {
+        plan: plan.clone(),
+        space: space.clone(),
+        queries: queries.to_vec(),
+        ballots: world.ballots(queries).await?,
+        clean: campaigned(plan, campaign),
+        student,
+        campaign: CampaignAnswers::connect(&door, queries.to_vec(), shutdown).await?,
+        command: command.to_owned(),
+    };
+    suite::run(victim, Part::All, progress, shutdown).await
+}
+
+/// What a campaign came to, as attacks see it.
+pub(crate) fn campaigned(plan: &Plan, campaign: &Campaign) -> Campaigned {
+    let of = plan.test.rows() as u64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a number of rows"
+    )]
+    let times = |share: f64| (share * of as f64).round() as u64;
+    Campaigned {
+        outcomes: campaign.outcomes.clone(),
+        student: campaign.measured.as_ref().map(|(share, _)| Proportion { of, times: times(*share) }),
+    }
+}
+
+fn outcome(answer: Option<Answer>) -> Outcome {
+    match answer {
+        Some(Answer::Label(label)) => Outcome::Label(ClassIndex(label.get())),
+        Some(Answer::Abstention | Answer::Interrupted) | None => Outcome::Abstained,
+    }
 }
 
 /// Everything that the report tells, but for settings and command.
@@ -221,7 +294,7 @@ fn tell(
     campaign: Campaign,
     seconds: impl FnOnce(Duration, Duration) -> Seconds,
 ) -> Result<(ReportData, Option<StudentModel>, Option<Fault>), Fault> {
-    let Campaign { model, measured, counts, refused, data_ids, voting, student } = campaign;
+    let Campaign { model, measured, counts, refused, data_ids, voting, student, .. } = campaign;
     let teachers: u32 = plan.teachers.iter().sum();
     let totals = evidence.totals();
     let refusal = refused.map(|status| refusal(plan, &status, totals.asked)).transpose()?;
@@ -264,6 +337,7 @@ fn tell(
         confusion,
         examples: evidence.examples(&counts),
         silos: evidence.silos(&data_ids),
+        attacks: Vec::new(),
         seconds: seconds(student, voting),
     };
     Ok((report, model, refusal))

@@ -26,7 +26,7 @@ use crate::cli::simulate::{DatasetName, MechanismName};
 use crate::cli::{Exit, Fault};
 
 /// A scenario that can be run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Every setting, none of them open.
     pub scenario: Scenario,

@@ -32,6 +32,7 @@ pub fn to_html(data: &ReportData) -> String {
         evidence::labels(data),
         evidence::votes(data),
         evidence::student(data),
+        crate::attacks::page::section(&data.attacks),
         outline::settings(data),
     ];
     page(&data.title, &sections.join("\n"))

@@ -15,6 +15,7 @@ use conclave_student::query_selection::Selection;
 use serde::{Deserialize, Serialize};
 
 use super::report::Setting;
+use crate::attacks::suite::Suite;
 use crate::cli::Fault;
 use crate::cli::simulate::{DatasetName, MechanismName, Overrides};
 
@@ -75,6 +76,9 @@ pub struct Scenario {
     /// A new directory for what the simulation leaves; a free name when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
+    /// Which attacks are carried out on it; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attacks: Option<Suite>,
     /// How each teacher learns.
     pub teacher: TeacherSpec,
     /// How the student learns.
@@ -117,6 +121,7 @@ impl Default for Scenario {
             selection: Selection::Centres,
             seed: None,
             out: None,
+            attacks: None,
             teacher: TeacherSpec::default(),
             student: StudentSpec::default(),
         }
@@ -203,6 +208,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
         queries,
         seed,
         out,
+        attacks,
     } = overrides;
     let seed = seed.map(|seed| {
         i64::try_from(seed)
@@ -230,6 +236,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
     put("delta", delta.map(|delta| delta.get().into()));
     put("queries", queries.map(Into::into));
     put("seed", seed.transpose()?.map(Into::into));
+    put("attacks", attacks.map(|Suite::Quick| text("quick".to_owned())));
     put("out", out.as_ref().map(|out| text(out.display().to_string())));
     Ok(table)
 }

@@ -21,6 +21,8 @@ pub struct Json<'a> {
     seconds: Seconds,
     artifacts: &'a Artifacts,
     command: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attacks: &'a [crate::attacks::Attacked],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Fault>,
 }
@@ -82,6 +84,7 @@ pub fn to_json<'a>(report: &'a ReportData, artifacts: &'a Artifacts, refusal: Op
         seconds: report.seconds,
         artifacts,
         command: &report.command,
+        attacks: &report.attacks,
         error: refusal,
     }
 }
@@ -102,6 +105,10 @@ pub fn to_text(report: &ReportData, artifacts: &Artifacts) -> String {
     ));
     if let Some(shortfall) = &report.shortfall {
         lines.push(entry("Stopped", &words::stopped(shortfall, &report.privacy)));
+    }
+    for attacked in &report.attacks {
+        let verdict = attacked.finding.verdict.word();
+        lines.push(entry("Attack", &format!("{}: {verdict}", attacked.finding.title)));
     }
     lines.push(String::new());
     let files = [

@@ -27,6 +27,7 @@ use conclave_student::client::{CampaignClient, Patience};
 use conclave_student::serving::{ServingLimits, serve};
 use conclave_student::{PredictionClient, StudentModel};
 use conclave_teacher_node::{PublicPool, Shard, SiloLimits, TeacherNode};
+use conclave_trust::trusted_aggregator::Shape;
 use conclave_trust::{Contract, VoteSet};
 use ndarray::Array2;
 use tempfile::TempDir;
@@ -38,6 +39,15 @@ use crate::cli::{Exit, Fault};
 
 /// The campaign of every simulation.
 pub const CAMPAIGN: &str = "simulation";
+
+/// Where a service listens, and how somebody gets in there.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// Whose kit, and who is expected.
+    pub transport: ClientTransport,
+}
 
 /// Nodes that listen, and the aggregator once it is there.
 pub struct World {
@@ -125,40 +135,93 @@ impl World {
 
     /// Serves the student, and asks it, as any client would, for the labels of raw rows.
     pub async fn predictions(&mut self, model: StudentModel, raw: &Array2<f32>) -> Result<Vec<Label>, Fault> {
-        let kit = self.kit(Role::Student, HUB, "student")?;
-        let expected = kit.identity().clone();
-        let transport = ServerTransport::Mutual(kit);
-        let limits = ServingLimits::default();
-        let running = serve(model, loopback(), transport, limits, self.stop.clone()).await.map_err(fault)?;
-        let address = running.address().to_string();
-        self.student = Some(running);
-        let kit = Arc::new(self.kit(Role::Client, HUB, "client")?);
-        let transport = ClientTransport::Mutual { kit, expected };
+        let Door { address, transport } = self.serve_student(model).await?;
         let limits = ChannelLimits::default();
         let client = PredictionClient::connect(&address, &transport, &limits).await;
         client.map_err(fault)?.predict(raw).await.map_err(fault)
     }
 
+    /// Serves the student; how a client reaches it.
+    async fn serve_student(&mut self, model: StudentModel) -> Result<Door, Fault> {
+        let kit = self.kit(Role::Student, HUB, "student")?;
+        let expected = kit.identity().clone();
+        let transport = ServerTransport::Mutual(kit);
+        let limits = ServingLimits::default();
+        let running = serve(model, loopback(), transport, limits, self.stop.clone()).await.map_err(fault)?;
+        self.student = Some(running);
+        self.student_door(expected).map(|door| door.expect("the student was just put there"))
+    }
+
+    /// How a client reaches the student, once one is served.
+    pub fn client_of_student(&self) -> Result<Option<Door>, Fault> {
+        self.student_door(identity(Role::Student, HUB, "student")?)
+    }
+
+    /// How a student reaches the aggregator, once there is one.
+    pub fn student_of_campaign(&self) -> Result<Option<Door>, Fault> {
+        let Some(aggregator) = &self.aggregator else { return Ok(None) };
+        let kit = Arc::new(self.kit(Role::Student, HUB, "student")?);
+        let expected = identity(Role::Aggregator, HUB, "aggregator")?;
+        let transport = ClientTransport::Mutual { kit, expected };
+        Ok(Some(Door { address: aggregator.address().to_string(), transport }))
+    }
+
+    fn student_door(&self, expected: Identity) -> Result<Option<Door>, Fault> {
+        let Some(student) = &self.student else { return Ok(None) };
+        let kit = Arc::new(self.kit(Role::Client, HUB, "client")?);
+        let transport = ClientTransport::Mutual { kit, expected };
+        Ok(Some(Door { address: student.address().to_string(), transport }))
+    }
+
     /// The raw counts of answered queries, which no real campaign shows to anybody: the nodes are asked again, as the
     /// aggregator asked them. It costs their guards nothing, for the queries are answered.
     pub async fn counts(&self, queries: &[QueryId]) -> Result<Vec<VoteCounts>, Fault> {
-        let Some(contract) = self.aggregator.as_ref().map(|running| running.contract().clone()) else {
-            return Ok(Vec::new());
-        };
-        let kit = Arc::new(self.kit(Role::Aggregator, HUB, "aggregator")?);
+        let Some(contract) = self.contract() else { return Ok(Vec::new()) };
         let mut counts = Vec::with_capacity(queries.len());
         for batch in queries.chunks(QUERIES_PER_CALL) {
-            let mut votes = VoteSet::new(&contract, batch.len());
-            for (index, node) in self.nodes.iter().enumerate() {
-                let expected = identity(Role::Teacher, &organisation(index), NODE)?;
-                let transport = ClientTransport::Mutual { kit: Arc::clone(&kit), expected };
-                let packed = ask(node, &transport, &contract, batch).await?;
-                let accepted = votes.submit(node.member().data.as_str(), packed);
+            let mut votes = VoteSet::new(contract, batch.len());
+            for (data, packed) in self.votes(batch).await? {
+                let accepted = votes.submit(&data, packed);
                 accepted.map_err(|rejection| broken("reading votes", &rejection))?;
             }
             counts.extend(votes.freeze([0; 32])?.into_counts());
         }
         Ok(counts)
+    }
+
+    fn contract(&self) -> Option<&Contract> {
+        self.aggregator.as_ref().map(conclave_aggregator::Running::contract)
+    }
+
+    /// What every node sends for one batch, by data id.
+    async fn votes(&self, batch: &[QueryId]) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+        let Some(contract) = self.contract() else { return Ok(Vec::new()) };
+        let kit = Arc::new(self.kit(Role::Aggregator, HUB, "aggregator")?);
+        let mut votes = Vec::with_capacity(self.nodes.len());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let expected = identity(Role::Teacher, &organisation(index), NODE)?;
+            let transport = ClientTransport::Mutual { kit: Arc::clone(&kit), expected };
+            let packed = ask(node, &transport, contract, batch).await?;
+            votes.push((node.member().data.to_string(), packed));
+        }
+        Ok(votes)
+    }
+
+    /// Who voted what on answered queries, by query, then by teacher in the order of the organisations.
+    pub async fn ballots(&self, queries: &[QueryId]) -> Result<Vec<Vec<Label>>, Fault> {
+        let mut ballots = vec![Vec::new(); queries.len()];
+        for (number, batch) in queries.chunks(QUERIES_PER_CALL).enumerate() {
+            for (_, packed) in self.votes(batch).await? {
+                let classes = self.contract().map_or(0, |contract| contract.class_names.len());
+                let width = Shape { teachers: 1, queries: 1, classes }.vote_bytes();
+                // Packed teacher by teacher, each query by query.
+                for (index, vote) in packed.chunks_exact(width).enumerate() {
+                    let class = u16::from_le_bytes([vote[0], vote.get(1).copied().unwrap_or(0)]);
+                    ballots[number * QUERIES_PER_CALL + index % batch.len()].push(Label::new(class));
+                }
+            }
+        }
+        Ok(ballots)
     }
 
     /// Data ids by organisation.

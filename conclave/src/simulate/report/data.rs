@@ -45,6 +45,9 @@ pub struct ReportData {
     pub examples: Vec<QueryExample>,
     /// One account per silo.
     pub silos: Vec<SiloAccount>,
+    /// What attacks came to, where any was carried out.
+    #[serde(skip)]
+    pub attacks: Vec<crate::attacks::Attacked>,
     /// How long it took.
     pub seconds: Seconds,
 }

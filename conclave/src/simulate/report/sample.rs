@@ -96,6 +96,7 @@ pub(crate) fn digits() -> ReportData {
                 rho_spent: 0.143_001,
             })
             .collect(),
+        attacks: Vec::new(),
         seconds: Seconds { teachers: 3.21, voting: 0.84, student: 1.97, total: 6.4 },
     }
 }

@@ -1,0 +1,234 @@
+//! Which attacks are carried out on a simulation, and how long.
+
+use std::time::Instant;
+
+use conclave_attack_harness::access::Ballots;
+use conclave_attack_harness::attacks::extraction::{self, Extraction};
+use conclave_attack_harness::attacks::poisoning::{self, Honest};
+use conclave_attack_harness::attacks::{lying_teachers, repeated_query};
+use conclave_attack_harness::law::ArgmaxLaw;
+use conclave_attack_harness::meter::{Budget, Meter, Spent};
+use conclave_attack_harness::proportion::Proportion;
+use conclave_attack_harness::report::Finding;
+use conclave_attack_harness::world::Campaigned;
+use conclave_learning::features::FeatureSpace;
+use conclave_learning::models::{Classifier as _, ModelSpec};
+use conclave_learning::student::train_student;
+use conclave_learning::{Dataset, Label};
+use conclave_privacy::mechanism::Outcome;
+use conclave_privacy::noise::{NoiseSource as _, SimulationNoise};
+use conclave_proto::ids::QueryId;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::consortium::Consortium;
+use super::targets::{CampaignAnswers, ServedStudent};
+use super::{Attacked, Cost, fault};
+use crate::cli::{Fault, Progress};
+use crate::simulate::plan::Plan;
+use crate::simulate::world::{CAMPAIGN, broken, interrupted};
+
+/// How much is attacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Every attack, as short as its verdict allows.
+    Quick,
+}
+
+/// Which attacks of a suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// Copying the student.
+    Extraction,
+    /// Silos and teachers that lie.
+    Poisoning,
+    /// What releases tell about votes and records.
+    Inference,
+}
+
+/// A simulation that has ended its campaign and still runs.
+#[derive(Debug)]
+pub struct Victim {
+    /// What it was.
+    pub plan: Plan,
+    /// The features of its contract.
+    pub space: FeatureSpace,
+    /// Its queries, in the order of the plan, all of them answered.
+    pub queries: Vec<QueryId>,
+    /// Who voted what on them.
+    pub ballots: Vec<Vec<Label>>,
+    /// How it ended.
+    pub clean: Campaigned,
+    /// Its served student; the second only measures.
+    pub student: Option<(ServedStudent, ServedStudent)>,
+    /// A student's place in its campaign.
+    pub campaign: CampaignAnswers,
+    /// The command that made it.
+    pub command: String,
+}
+
+/// Carries the attacks out. Blocks; `shutdown` ends it.
+pub async fn run(
+    victim: Victim,
+    part: Part,
+    progress: Progress,
+    shutdown: &CancellationToken,
+) -> Result<Vec<Attacked>, Fault> {
+    let stop = shutdown.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let attacking = tokio::task::spawn_blocking(move || {
+        let _inside = runtime.enter();
+        attack(victim, part, progress, &stop)
+    });
+    attacking.await.map_err(|error| broken("attacking", &error))?
+}
+
+fn attack(
+    victim: Victim,
+    part: Part,
+    progress: Progress,
+    shutdown: &CancellationToken,
+) -> Result<Vec<Attacked>, Fault> {
+    let Victim { plan, space, queries, ballots, clean, student, campaign, command } = victim;
+    let truth: Option<Vec<Label>> =
+        plan.pool.labels().map(|labels| plan.queries.iter().map(|row| labels[*row]).collect());
+    let ballots = Ballots::new(plan.pool.schema().classes(), ballots).map_err(fault)?;
+    let seed = plan.seed;
+    let told = |finding: Finding, spent: Spent, began: Instant| Attacked {
+        finding,
+        cost: Cost::of(spent, began.elapsed().as_secs_f64()),
+        seed,
+        command: command.clone(),
+    };
+    let mut attacked = Vec::new();
+    let includes = |one: Part| part == Part::All || part == one;
+
+    if let (true, Some((student, judge))) = (includes(Part::Extraction), student) {
+        let began = Instant::now();
+        let (finding, spent) = extract(&plan, &space, student, judge, progress)?;
+        attacked.push(told(finding, spent, began));
+    }
+    if let (true, Some(truth)) = (includes(Part::Poisoning), &truth) {
+        let began = Instant::now();
+        let counts = lying_teachers::counts(&ballots, truth, 0);
+        let teachers = &plan.teachers;
+        let honest = Honest { counts: &counts, truth, teachers, law: ArgmaxLaw::of(&plan.mechanism) };
+        let silos: Vec<u32> = (0..=SILOS_MAX.min(plan.scenario.organisations)).collect();
+        let step = progress.counted("Attack: poisoned silos", silos.len() as u64);
+        let mut world = Consortium::new(plan.clone(), space.clone(), clean, shutdown);
+        let poisoned = poisoning::run(&mut world, &honest, &silos, || step.advance(1)).map_err(fault)?;
+        attacked.push(told(poisoning::finding(&poisoned), Spent::default(), began));
+        drop(step);
+
+        let began = Instant::now();
+        let finding = lie(&plan, &space, &queries, &ballots, truth, progress, shutdown)?;
+        attacked.push(told(finding, Spent::default(), began));
+    }
+    if includes(Part::Inference) {
+        let began = Instant::now();
+        let asked: Vec<usize> = (0..queries.len().min(REPEATED_QUERIES)).collect();
+        let step = progress.counted("Attack: repeated queries", REPEATS * asked.len() as u64);
+        let mut meter = Meter::new(campaign, Budget::default());
+        let heard = repeated_query::run(&asked, REPEATS, ballots.classes(), &mut meter, || step.advance(1))
+            .map_err(fault)?;
+        let no_truth = vec![Label::new(0); queries.len()];
+        let counts = lying_teachers::counts(&ballots, truth.as_ref().unwrap_or(&no_truth), 0);
+        let spent = meter.spent();
+        let known = Some((ArgmaxLaw::of(&plan.mechanism), counts.as_slice()));
+        attacked.push(told(repeated_query::finding(&heard, spent.rows, known), spent, began));
+    }
+    Ok(attacked)
+}
+
+fn extract(
+    plan: &Plan,
+    space: &FeatureSpace,
+    student: ServedStudent,
+    mut judge: ServedStudent,
+    progress: Progress,
+) -> Result<(Finding, Spent), Fault> {
+    let (candidates, unseen) = (plan.pool.features(), plan.test.features());
+    let sizes: Vec<usize> =
+        COPY_QUERIES.into_iter().filter(|queries| *queries <= candidates.nrows()).collect();
+    let attack =
+        Extraction { candidates, unseen, queries: &sizes, substitute: ModelSpec::default(), seed: plan.seed };
+    let step = progress.counted("Attack: copying the student", sizes.last().copied().unwrap_or(0) as u64);
+    let mut meter = Meter::new(student, Budget::default());
+    let features = |raw: &ndarray::Array2<f32>| space.transform(raw);
+    let copies = extraction::run(&attack, &mut meter, &mut judge, features, |done| step.reached(done as u64));
+    Ok((extraction::finding(&copies.map_err(fault)?, meter.spent().rows), meter.spent()))
+}
+
+fn lie(
+    plan: &Plan,
+    space: &FeatureSpace,
+    queries: &[QueryId],
+    ballots: &Ballots,
+    truth: &[Label],
+    progress: Progress,
+    shutdown: &CancellationToken,
+) -> Result<Finding, Fault> {
+    let teachers = ballots.teachers();
+    let mut liars: Vec<usize> = LIAR_SHARES.iter().map(|percent| teachers * percent / 100).collect();
+    liars.dedup();
+    let step = progress.counted("Attack: lying teachers", liars.len() as u64);
+    let mut noise = SimulationNoise::new(plan.seed);
+    let draw = |query: usize, draw: u32| {
+        if shutdown.is_cancelled() {
+            return Err(conclave_attack_harness::Error::target(interrupted()));
+        }
+        // Draws of the campaign are numbered from 1, and these are none of them.
+        let attempt = u32::MAX - draw;
+        Ok(noise.generator(CAMPAIGN, queries[query].as_bytes(), attempt)?)
+    };
+    let lied = lying_teachers::run(ballots, truth, &plan.mechanism, &liars, DRAWS, draw).map_err(fault)?;
+    let (pool, test) = (space.transform(plan.pool.features()), space.transform(plan.test.features()));
+    let mut students = Vec::with_capacity(lied.len());
+    for lied in &lied {
+        if shutdown.is_cancelled() {
+            return Err(interrupted());
+        }
+        students.push(student_right(plan, &pool, &test, &lied.outcomes)?);
+        step.advance(1);
+    }
+    Ok(lying_teachers::finding(&lied, &students, teachers))
+}
+
+/// Test rows that a student of these labels judges rightly.
+fn student_right(
+    plan: &Plan,
+    pool: &ndarray::Array2<f32>,
+    test: &ndarray::Array2<f32>,
+    outcomes: &[Outcome],
+) -> Result<Option<Proportion>, Fault> {
+    let released: Vec<(usize, Label)> = plan
+        .queries
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(row, outcome)| match outcome {
+            Outcome::Label(class) => Some((*row, Label::new(class.0))),
+            Outcome::Abstained => None,
+        })
+        .collect();
+    let Some(truth) = Dataset::labels(&plan.test).filter(|_| !released.is_empty()) else { return Ok(None) };
+    let classes = plan.pool.schema().classes();
+    let model = train_student(pool, &released, classes, &plan.scenario.student, plan.seed)?;
+    let predicted = model.predict(test);
+    Ok(Some(Proportion::count(predicted.iter().zip(truth).map(|(a, b)| a == b))))
+}
+
+/// Sizes of copies, in queries.
+const COPY_QUERIES: [usize; 6] = [10, 25, 50, 100, 200, 400];
+/// Silos that are poisoned, at most.
+const SILOS_MAX: u32 = 2;
+/// Teachers that lie, in per cent.
+const LIAR_SHARES: [usize; 8] = [0, 5, 10, 20, 30, 40, 50, 60];
+/// Draws of the noise for each number of liars: enough for a bound that is passed by 5 points to be seen.
+const DRAWS: u32 = 40;
+/// Queries that are asked again.
+const REPEATED_QUERIES: usize = 5;
+/// How often each.
+const REPEATS: u64 = 40;
