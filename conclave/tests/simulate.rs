@@ -201,3 +201,38 @@ fn an_interrupt_in_any_phase_ends_it_and_says_how_to_repeat() {
         }
     }
 }
+
+#[test]
+fn quick_attacks_stay_under_their_bounds_and_the_report_tells_each_with_its_threat_model() {
+    let scratch = Scratch::new();
+    let output = scratch.run(&[&SMALL[..], &["--attacks", "quick", "--out", "run"]].concat());
+    let result = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{result}");
+    let attacks = result["attacks"].as_array().unwrap();
+    let names: Vec<&str> = attacks.iter().map(|attack| attack["attack"].as_str().unwrap()).collect();
+    for name in ["extraction", "poisoning", "lying-teachers", "repeated-query"] {
+        assert!(names.contains(&name), "{name} is missing from {names:?}");
+    }
+    for attack in attacks {
+        assert_ne!(attack["verdict"], "broken", "{attack}");
+        assert!(!attack["measurements"].as_array().unwrap().is_empty(), "{attack}");
+        assert!(attack["command"].as_str().unwrap().contains("--seed 11"), "{attack}");
+    }
+    let values = |attack: &str, measure: &str| -> Vec<f64> {
+        let attack = attacks.iter().find(|one| one["attack"] == attack).unwrap();
+        let of_measure =
+            attack["measurements"].as_array().unwrap().iter().filter(|one| one["measure"] == measure);
+        of_measure.map(|one| one["value"].as_f64().unwrap()).collect()
+    };
+    let copies = values("extraction", "agreement");
+    assert!(copies.last() > copies.first(), "more queries copy better: {copies:?}");
+    let bits = values("repeated-query", "bits beyond the first answer");
+    assert!(bits.iter().all(|bits| *bits <= 0.0), "{bits:?}");
+    let labels = values("lying-teachers", "labels right");
+    assert!(labels.last() < labels.first(), "lies work, or the attack is none: {labels:?}");
+
+    let page = std::fs::read_to_string(scratch.path("run/report.html")).unwrap();
+    for told in ["AML.T0024.002", "AML.T0020", "Knowledge", "To repeat", "95 % interval"] {
+        assert!(page.contains(told), "{told} is missing from the page");
+    }
+}

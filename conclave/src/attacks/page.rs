@@ -45,7 +45,9 @@ pub fn section(attacked: &[Attacked]) -> String {
         );
     }
     html += "</table></div>\n</section>\n";
-    attacked.iter().for_each(|attacked| html += &one(attacked));
+    for attacked in attacked {
+        html += &one(attacked);
+    }
     html
 }
 
