@@ -6,6 +6,7 @@
 //! | what it costs: queries, calls, time, privacy | [`meter`] |
 //! | who attacks, what they know and may do, in MITRE ATLAS terms | [`threat_model`] |
 //! | the attacks, one file each | [`attacks`] |
+//! | what releases prove about ε, beside what is charged | [`audit`] |
 //! | what is told of each | [`report`] |
 //! | a world in which data can be spoiled | [`world`] |
 //! | the law that noise follows, and how sure a measured share is | [`law`], [`proportion`] |
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod attacks;
+pub mod audit;
 mod error;
 pub mod law;
 pub mod meter;

@@ -210,7 +210,7 @@ fn quick_attacks_stay_under_their_bounds_and_the_report_tells_each_with_its_thre
     assert_eq!(output.status.code(), Some(0), "{result}");
     let attacks = result["attacks"].as_array().unwrap();
     let names: Vec<&str> = attacks.iter().map(|attack| attack["attack"].as_str().unwrap()).collect();
-    for name in ["extraction", "poisoning", "lying-teachers", "repeated-query"] {
+    for name in ["extraction", "poisoning", "lying-teachers", "repeated-query", "audit"] {
         assert!(names.contains(&name), "{name} is missing from {names:?}");
     }
     for attack in attacks {

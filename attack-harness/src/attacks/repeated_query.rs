@@ -105,12 +105,12 @@ impl Heard {
             self.labels.iter().map(|&n| (n as f64 + 0.5) / (times + classes / 2.0)).collect();
         let mut counts = vec![votes / classes; self.labels.len()];
         for _ in 0..ROUNDS {
-            let law = law.probabilities(&counts).into_iter();
+            let probabilities = law.probabilities(&counts).into_iter();
             let mut moved = 0.0_f64;
-            for ((count, seen), probability) in counts.iter_mut().zip(&seen).zip(law) {
+            for ((count, seen), probability) in counts.iter_mut().zip(&seen).zip(probabilities) {
                 // Labels come as often as seen where this stops; the damping keeps it from overshooting.
-                let step = DAMPING * self.scale_of(votes) * (seen / probability.max(f64::MIN_POSITIVE)).ln();
-                let step = step.clamp(-STEP_MAX, STEP_MAX);
+                let short = (seen / probability.max(f64::MIN_POSITIVE)).ln();
+                let step = (DAMPING * short).clamp(-STEP_MAX, STEP_MAX) * law.scale();
                 moved = moved.max(step.abs());
                 *count = (*count + step).max(0.0);
             }
@@ -132,15 +132,12 @@ impl Heard {
             histogram.iter().zip(truth).map(|(guess, votes)| (guess - *votes as f64).abs()).sum();
         apart / 2.0 / votes.max(1) as f64
     }
-
-    fn scale_of(&self, votes: f64) -> f64 {
-        votes / self.labels.len() as f64
-    }
 }
 
 const ROUNDS: usize = 400;
-const DAMPING: f64 = 0.2;
-const STEP_MAX: f64 = 10.0;
+/// In scales of the noise, as is the next: where classes are close, a vote moves the logarithm of a probability by less than 1/scale.
+const DAMPING: f64 = 0.3;
+const STEP_MAX: f64 = 0.5;
 const STEP_MIN: f64 = 1e-3;
 
 /// What a report says of it. With the counts that a simulation knows, how well they were guessed is told, too.

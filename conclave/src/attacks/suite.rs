@@ -6,6 +6,7 @@ use conclave_attack_harness::access::Ballots;
 use conclave_attack_harness::attacks::extraction::{self, Extraction};
 use conclave_attack_harness::attacks::poisoning::{self, Honest};
 use conclave_attack_harness::attacks::{lying_teachers, repeated_query};
+use conclave_attack_harness::audit::{self, Audited};
 use conclave_attack_harness::law::ArgmaxLaw;
 use conclave_attack_harness::meter::{Budget, Meter, Spent};
 use conclave_attack_harness::proportion::Proportion;
@@ -15,8 +16,9 @@ use conclave_learning::features::FeatureSpace;
 use conclave_learning::models::{Classifier as _, ModelSpec};
 use conclave_learning::student::train_student;
 use conclave_learning::{Dataset, Label};
+use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::Outcome;
-use conclave_privacy::noise::{NoiseSource as _, SimulationNoise};
+use conclave_privacy::noise::{NoiseSource as _, ReleaseNoise, SimulationNoise};
 use conclave_proto::ids::QueryId;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -139,8 +141,42 @@ fn attack(
         let spent = meter.spent();
         let known = Some((ArgmaxLaw::of(&plan.mechanism), counts.as_slice()));
         attacked.push(told(repeated_query::finding(&heard, spent.rows, known), spent, began));
+
+        let began = Instant::now();
+        attacked.push(told(audit_releases(&plan, progress, shutdown)?, Spent::default(), began));
     }
     Ok(attacked)
+}
+
+/// Audits the mechanism with the noise of a cluster, which no seed repeats: what is drawn is what a cluster would draw.
+fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken) -> Result<Finding, Fault> {
+    let delta = plan.scenario.delta;
+    let audited = Audited {
+        mechanism: &plan.mechanism,
+        sensitivity: &plan.sensitivity,
+        delta,
+        teachers: plan.teachers.iter().copied().map(u64::from).sum(),
+        classes: plan.pool.schema().classes(),
+    };
+    let all = u32::try_from(plan.queries.len()).unwrap_or(u32::MAX);
+    let mut sizes = vec![1, all.div_ceil(8), all];
+    sizes.dedup();
+    let step = progress.counted("Attack: audit of the releases", sizes.len() as u64);
+    let mut bounded = Vec::new();
+    for queries in sizes {
+        let draw = |counts: &VoteCounts, run: u64, query: u32| {
+            if shutdown.is_cancelled() {
+                return Err(conclave_attack_harness::Error::target(interrupted()));
+            }
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&run.to_le_bytes());
+            let mut generator = ReleaseNoise.generator(CAMPAIGN, &id, query)?;
+            Ok(plan.mechanism.release(counts, &mut generator).outcome)
+        };
+        bounded.push(audited.run(queries, AUDIT_RUNS, draw).map_err(fault)?);
+        step.advance(1);
+    }
+    Ok(audit::finding(&bounded, delta))
 }
 
 fn extract(
@@ -232,3 +268,5 @@ const DRAWS: u32 = 40;
 const REPEATED_QUERIES: usize = 5;
 /// How often each.
 const REPEATS: u64 = 40;
+/// Campaigns in each world of an audit.
+const AUDIT_RUNS: usize = 4_000;
