@@ -67,7 +67,11 @@ impl Published {
     /// At most `max` answers from `position` on.
     pub(crate) fn page(&self, position: usize, max: usize) -> Vec<Entry> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().skip(position).take(max).copied().collect()
+        let page = entries.iter().skip(position).take(max).copied();
+        #[cfg(conclave_weakened = "selectable")]
+        let page =
+            page.map(|entry| Entry { answer: crate::weakened::answer(entry.query, entry.answer), ..entry });
+        page.collect()
     }
 
     /// Comes back when there are more than `position` answers.

@@ -46,7 +46,13 @@ pub(crate) fn draw<N: NoiseSource>(
             u32::from(*attempt),
         );
         match generator {
-            Ok(mut generator) => outcomes.push((*query, mechanism.release(counts, &mut generator).outcome)),
+            Ok(mut generator) => {
+                #[cfg(not(conclave_weakened = "selectable"))]
+                let drawn = mechanism.release(counts, &mut generator);
+                #[cfg(conclave_weakened = "selectable")]
+                let drawn = crate::weakened::release(mechanism, counts, query, &mut generator);
+                outcomes.push((*query, drawn.outcome));
+            }
             Err(error) => {
                 let words = error.to_string();
                 return Err(Box::new((permit, words)));

@@ -1,13 +1,18 @@
-//! What an aggregator must never do, for the crash test that has to be seen to fail (`docs/decisions/0009`).
+//! What an aggregator must never do, for tests and attacks that have to be seen to fail or succeed (`docs/decisions/0009`).
 //!
 //! Compiled only under `--cfg conclave_weakened="selectable"`; no manifest may set that. `CONCLAVE_WEAKNESS` in the
-//! environment picks one. Under any of them the disk seems slow before RELEASE, so that a kill finds the gap.
+//! environment picks one. Under those of the crash test the disk seems slow before RELEASE, so that a kill finds the gap.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use conclave_ledger::{Answer, Book, QueryKey, Recovery};
-use conclave_privacy::mechanism::Outcome;
+use conclave_privacy::VoteCounts;
+use conclave_privacy::mechanism::{Draw, GnMax, Mechanism, Outcome};
+use conclave_privacy::noise::{NoiseGenerator, NoiseSource as _, ReleaseNoise};
+use conclave_privacy::quantity::NoiseScale;
 
 use crate::published::{Entry, Published};
 
@@ -15,6 +20,12 @@ use crate::published::{Entry, Published};
 const ANSWERS_BEFORE_DURABLE: &str = "answers-before-durable";
 /// An interrupted draw is drawn again under its old reservation.
 const REDRAWS: &str = "redraws";
+/// The label is the class with most votes.
+const NOISE_OFF: &str = "noise-off";
+/// Noise of half the scale that is charged for.
+const HALF_NOISE: &str = "half-noise";
+/// Answers are not stored: whoever reads one gets a fresh draw.
+const FRESH_NOISE: &str = "fresh-noise";
 const SLOW_DISK: Duration = Duration::from_millis(30);
 
 #[expect(clippy::disallowed_methods, reason = "a weakness is picked by a test, never by a configuration")]
@@ -25,6 +36,9 @@ fn weakness() -> Option<String> {
 /// Called between noise and the ledger.
 pub(crate) async fn before_release(published: &Published, outcomes: &[(QueryKey, Outcome)]) {
     let Some(weakness) = weakness() else { return };
+    if [NOISE_OFF, HALF_NOISE, FRESH_NOISE].contains(&weakness.as_str()) {
+        return;
+    }
     if weakness == ANSWERS_BEFORE_DURABLE {
         let premature =
             outcomes.iter().map(|(query, outcome)| Entry::premature(*query, Answer::from(*outcome)));
@@ -40,3 +54,50 @@ pub(crate) fn open(path: &Path, now_ms: u64) -> conclave_ledger::Result<(Book, R
         _ => Book::open(path, now_ms),
     }
 }
+
+/// One draw, weakened.
+pub(crate) fn release<G: NoiseGenerator + ?Sized>(
+    mechanism: &Mechanism,
+    counts: &VoteCounts,
+    query: &QueryKey,
+    generator: &mut G,
+) -> Draw {
+    match weakness().as_deref() {
+        Some(NOISE_OFF) => {
+            let least = NoiseScale::from_steps(1, mechanism.lattice()).map(GnMax::new).map(Mechanism::from);
+            least.map_or_else(
+                |_| mechanism.release(counts, generator),
+                |least| least.release(counts, generator),
+            )
+        }
+        Some(HALF_NOISE) => {
+            let scale = mechanism.least_noise();
+            let half = NoiseScale::from_steps(scale.steps() / 2, scale.lattice());
+            let half = half.map(GnMax::new).map(Mechanism::from);
+            half.map_or_else(|_| mechanism.release(counts, generator), |half| half.release(counts, generator))
+        }
+        Some(FRESH_NOISE) => {
+            kept().insert(*query, (*mechanism, counts.clone()));
+            mechanism.release(counts, generator)
+        }
+        _ => mechanism.release(counts, generator),
+    }
+}
+
+/// What is served for `query`.
+pub(crate) fn answer(query: QueryKey, stored: Answer) -> Answer {
+    let kept = kept();
+    let drawn = kept.get(&query).and_then(|(mechanism, counts)| {
+        let mut generator = ReleaseNoise.generator("", query.as_bytes(), 0).ok()?;
+        Some(mechanism.release(counts, &mut generator).outcome)
+    });
+    drawn.map_or(stored, Answer::from)
+}
+
+/// Counts of [`FRESH_NOISE`], by query.
+fn kept() -> MutexGuard<'static, Kept> {
+    static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Kept = HashMap<QueryKey, (Mechanism, VoteCounts)>;

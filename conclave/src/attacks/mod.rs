@@ -3,16 +3,13 @@
 //! | what | module |
 //! |---|---|
 //! | connections as the capabilities that attacks ask for | [`targets`] |
-//! | a consortium that can be run again with poisoned silos | [`consortium`] |
-//! | which attacks, how long, against a simulation | [`suite`] |
+//! | which attacks, how long, against a simulation | [`crate::simulate::attacked`] |
 //! | the page | [`page`] |
 //!
 //! The harness knows no sockets, and what is attacked here is not told that it is: clients come with a client's certificate and
 //! through the same port as everybody.
 
-pub mod consortium;
 pub mod page;
-pub mod suite;
 pub mod targets;
 
 use conclave_attack_harness::meter::Spent;

@@ -11,6 +11,7 @@
 //!
 //! What is not built is not listed, and is refused like a misspelt word: with exit 2 and a list of what exists.
 
+pub mod attack;
 pub mod budget;
 pub mod completions;
 pub mod console;
@@ -82,6 +83,7 @@ enum Command {
     Preflight(preflight::PreflightArgs),
     Status(status::StatusArgs),
     Provision(provision::ProvisionArgs),
+    Attack(attack::AttackArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -113,6 +115,7 @@ impl Command {
             Self::Preflight(args) => preflight::run(&args, console),
             Self::Status(args) => status::run(&args, console),
             Self::Provision(args) => provision::run(&args, console),
+            Self::Attack(args) => attack::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),
         }
     }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{at_least_one, delta, epsilon, positive, unknown};
 use super::{Console, Exit, Fault, Progress};
-use crate::attacks::suite::Suite;
 use crate::simulate;
+use crate::simulate::attacked::suite::Suite;
 
 /// Run everything on this machine: silos, votes, noise, budget, student, report
 ///

@@ -5,12 +5,14 @@
 //! | what was asked for | [`scenario`] |
 //! | data, noise and price, checked before anybody is asked | [`plan`] |
 //! | silos, aggregator and student over mutual TLS | [`world`] |
+//! | attacks on it while it runs | [`attacked`] |
 //! | what to compare the student with | [`baselines`] |
 //! | what is told | [`evidence`], [`report`], [`summary`], [`labels`] |
 //!
 //! What a simulation makes is marked `simulated`: its noise can be repeated, so none of it is private. In return its
 //! report may show what no real campaign shows.
 
+pub mod attacked;
 pub mod baselines;
 pub mod evidence;
 pub mod labels;
@@ -27,8 +29,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conclave_attack_harness::proportion::Proportion;
-use conclave_attack_harness::world::Campaigned;
 use conclave_learning::features::FeatureSpace;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::{ClassIndex, VoteCounts};
@@ -42,11 +42,10 @@ use conclave_student::training::train;
 use conclave_student::{StudentError, StudentModel};
 use tokio_util::sync::CancellationToken;
 
-use crate::attacks::Attacked;
-use crate::attacks::suite::{self, Part, Victim};
-use crate::attacks::targets::{CampaignAnswers, ServedStudent};
 use crate::cli::simulate::Overrides;
 use crate::cli::{Exit, Fault, Progress};
+use attacked::attacks;
+use attacked::suite::{Part, Suite};
 use evidence::Evidence;
 use plan::Plan;
 use report::{ReportData, Seconds, Setting, Shortfall, Student};
@@ -140,8 +139,13 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let ledger = out.join(LEDGER);
     let outcome = async {
         let campaign = campaign(&mut world, plan, &space, &queries, &ledger, progress, shutdown).await?;
-        let attacked =
-            attacks(&world, plan, &space, &queries, &campaign, (&command, progress), shutdown).await?;
+        let attacked = match plan.scenario.attacks {
+            Some(Suite::Quick) => {
+                let told = (command.as_str(), progress);
+                attacks(&world, plan, &space, &queries, &campaign, Part::All, told, shutdown).await?
+            }
+            None => Vec::new(),
+        };
         Ok::<_, Fault>((campaign, attacked))
     };
     let outcome = outcome.await;
@@ -226,56 +230,6 @@ pub(crate) async fn campaign(
     let counts = world.counts(answered).await?;
     let data_ids = world.data_ids();
     Ok(Campaign { model, measured, outcomes, counts, refused, data_ids, voting, student: learning.elapsed() })
-}
-
-/// Carries out the attacks that the scenario asks for, on a campaign that was answered to its end.
-async fn attacks(
-    world: &World,
-    plan: &Plan,
-    space: &FeatureSpace,
-    queries: &[QueryId],
-    campaign: &Campaign,
-    told: (&str, Progress),
-    shutdown: &CancellationToken,
-) -> Result<Vec<Attacked>, Fault> {
-    if plan.scenario.attacks.is_none() || campaign.refused.is_some() {
-        return Ok(Vec::new());
-    }
-    let (command, progress) = told;
-    let student = match world.client_of_student()? {
-        Some(door) => Some((
-            ServedStudent::connect(&door, shutdown).await?,
-            ServedStudent::connect(&door, shutdown).await?,
-        )),
-        None => None,
-    };
-    let Some(door) = world.student_of_campaign()? else { return Ok(Vec::new()) };
-    let victim = Victim {
-        plan: plan.clone(),
-        space: space.clone(),
-        queries: queries.to_vec(),
-        ballots: world.ballots(queries).await?,
-        clean: campaigned(plan, campaign),
-        student,
-        campaign: CampaignAnswers::connect(&door, queries.to_vec(), shutdown).await?,
-        command: command.to_owned(),
-    };
-    suite::run(victim, Part::All, progress, shutdown).await
-}
-
-/// What a campaign came to, as attacks see it.
-pub(crate) fn campaigned(plan: &Plan, campaign: &Campaign) -> Campaigned {
-    let of = plan.test.rows() as u64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a number of rows"
-    )]
-    let times = |share: f64| (share * of as f64).round() as u64;
-    Campaigned {
-        outcomes: campaign.outcomes.clone(),
-        student: campaign.measured.as_ref().map(|(share, _)| Proportion { of, times: times(*share) }),
-    }
 }
 
 fn outcome(answer: Option<Answer>) -> Outcome {

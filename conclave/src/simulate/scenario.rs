@@ -15,9 +15,9 @@ use conclave_student::query_selection::Selection;
 use serde::{Deserialize, Serialize};
 
 use super::report::Setting;
-use crate::attacks::suite::Suite;
 use crate::cli::Fault;
 use crate::cli::simulate::{DatasetName, MechanismName, Overrides};
+use crate::simulate::attacked::suite::Suite;
 
 /// The keys of a scenario file; those with a flag have its name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use binary::{Scratch, conclave, json, stderr, stdout};
 
 #[test]
 fn help_texts_are_as_pinned() {
-    let pinned: [(&str, &[&str]); 20] = [
+    let pinned: [(&str, &[&str]); 23] = [
         ("conclave", &[]),
         ("simulate", &["simulate"]),
         ("budget", &["budget"]),
@@ -42,6 +42,9 @@ fn help_texts_are_as_pinned() {
         ("preflight", &["preflight"]),
         ("status", &["status"]),
         ("provision", &["provision"]),
+        ("attack", &["attack"]),
+        ("attack-extraction", &["attack", "extraction"]),
+        ("attack-report", &["attack", "report"]),
         ("completions", &["completions"]),
     ];
     let mut differing = Vec::new();
@@ -72,7 +75,7 @@ const PINNING: bool = false;
 #[test]
 fn what_is_not_built_is_not_in_the_help() {
     let help = stdout(&conclave(&["--help"]));
-    for absent in ["attack", "campaign "] {
+    for absent in ["campaign "] {
         assert!(!help.lines().any(|line| line.trim_start().starts_with(absent)), "{absent}");
     }
 }
@@ -90,12 +93,12 @@ fn help_asked_for_is_a_result_and_help_by_default_is_bad_usage() {
 
 #[test]
 fn an_unknown_command_is_refused_with_those_that_exist() {
-    let output = conclave(&["attack", "evasion"]);
+    let output = conclave(&["defend", "all"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stdout(&output).is_empty());
     let words = stderr(&output);
     assert_eq!(words.lines().count(), 1, "{words}");
-    for named in ["attack", "simulate", "ledger", "provision", "completions"] {
+    for named in ["defend", "simulate", "ledger", "provision", "completions"] {
         assert!(words.contains(named), "{named}: {words}");
     }
     let nested = stderr(&conclave(&["ledger", "repair", "x"]));
@@ -374,6 +377,25 @@ fn a_role_without_its_settings_is_bad_input_and_a_student_that_is_not_there_a_mi
     let alone = conclave(&args);
     assert_eq!(alone.status.code(), Some(5), "{}", stdout(&alone));
     assert_eq!(json(&alone)["error"]["code"], "peer-missing");
+}
+
+#[test]
+fn an_attack_on_nothing_is_refused_before_anything_runs() {
+    let scratch = Scratch::new();
+    let page = scratch.path("page.html");
+    fs::write(&page, "mine").unwrap();
+    for (args, told) in [
+        (&["attack", "report", "--report", &page][..], "overwritten"),
+        (&["attack", "extraction", "--server", "127.0.0.1:1"], "--kit"),
+        (&["attack", "extraction", "--server", "127.0.0.1:1", "--kit", "nowhere"], "nowhere"),
+        (&["attack", "poisoning", "nowhere.toml"], "nowhere.toml"),
+        (&["attack", "poisoning", "--server", "127.0.0.1:1"], "--server"),
+    ] {
+        let output = conclave(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(told), "{args:?}: {}", stderr(&output));
+    }
+    assert_eq!(fs::read_to_string(&page).unwrap(), "mine");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn wire(answer: Answer) -> Outcome {
 }
 
 /// The door with switchable weaknesses, in a target folder of its own.
-fn weakened_build() -> PathBuf {
+pub(crate) fn weakened_build() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weakened");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--package", "conclave", "--bin", "conclave", "--target-dir"])

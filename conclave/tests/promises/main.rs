@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod asked_twice;
+mod attacks;
 mod budget_wall;
 mod charge_first;
 mod cluster;

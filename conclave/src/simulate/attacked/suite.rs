@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::consortium::Consortium;
-use super::targets::{CampaignAnswers, ServedStudent};
-use super::{Attacked, Cost, fault};
+use crate::attacks::targets::{CampaignAnswers, ServedStudent};
+use crate::attacks::{Attacked, Cost, fault};
 use crate::cli::{Fault, Progress};
 use crate::simulate::plan::Plan;
 use crate::simulate::world::{CAMPAIGN, broken, interrupted};
@@ -70,6 +70,23 @@ pub struct Victim {
     pub campaign: CampaignAnswers,
     /// The command that made it.
     pub command: String,
+}
+
+/// Copies a student that is served somewhere; the first connection counts, the second only measures.
+pub async fn extraction(
+    plan: Plan,
+    space: FeatureSpace,
+    (student, judge): (ServedStudent, ServedStudent),
+    command: String,
+    progress: Progress,
+) -> Result<Vec<Attacked>, Fault> {
+    let copying = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let (finding, spent) = extract(&plan, &space, student, judge, progress)?;
+        let cost = Cost::of(spent, began.elapsed().as_secs_f64());
+        Ok(vec![Attacked { finding, cost, seed: plan.seed, command }])
+    });
+    copying.await.map_err(|error| broken("attacking", &error))?
 }
 
 /// Carries the attacks out. Blocks; `shutdown` ends it.
@@ -122,7 +139,9 @@ fn attack(
         let step = progress.counted("Attack: poisoned silos", silos.len() as u64);
         let mut world = Consortium::new(plan.clone(), space.clone(), clean, shutdown);
         let poisoned = poisoning::run(&mut world, &honest, &silos, || step.advance(1)).map_err(fault)?;
-        attacked.push(told(poisoning::finding(&poisoned), Spent::default(), began));
+        let campaigns = silos.iter().filter(|silos| **silos > 0).count() as u64;
+        let spent = Spent { rows: campaigns * queries.len() as u64, calls: campaigns, ..Spent::default() };
+        attacked.push(told(poisoning::finding(&poisoned), spent, began));
         drop(step);
 
         let began = Instant::now();

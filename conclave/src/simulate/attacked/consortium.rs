@@ -10,10 +10,13 @@ use conclave_student::query_selection::query_ids;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::attacks::fault;
 use crate::cli::{Fault, Progress};
+use crate::simulate::campaign;
 use crate::simulate::plan::Plan;
 use crate::simulate::world::{World, broken};
-use crate::simulate::{campaign, campaigned};
+
+use super::campaigned;
 
 /// The consortium of a plan.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Consortium {
     async fn run(&self, silos: u32) -> std::result::Result<Campaigned, Fault> {
         let mut plan = self.plan.clone();
         for shard in plan.shards.iter_mut().take(silos as usize) {
-            *shard = flipped(shard).map_err(super::fault)?;
+            *shard = flipped(shard).map_err(fault)?;
         }
         let folder = tempfile::tempdir().map_err(|error| broken("making a temporary directory", &error))?;
         let ledger: PathBuf = folder.path().join("ledger.db");

@@ -1,0 +1,150 @@
+//! Attacks on a simulation while it still runs, or on a student that runs elsewhere.
+
+pub mod consortium;
+pub mod suite;
+
+use std::path::Path;
+
+use conclave_attack_harness::proportion::Proportion;
+use conclave_attack_harness::world::Campaigned;
+use conclave_learning::features::FeatureSpace;
+use conclave_proto::ids::QueryId;
+use conclave_service::lifecycle;
+use conclave_student::query_selection::query_ids;
+use tokio_util::sync::CancellationToken;
+
+use self::suite::{Part, Victim};
+use super::plan::Plan;
+use super::scenario::Scenario;
+use super::world::{Door, World, broken};
+use super::{Campaign, campaign, quoted};
+use crate::attacks::Attacked;
+use crate::attacks::targets::{CampaignAnswers, ServedStudent};
+use crate::cli::simulate::Overrides;
+use crate::cli::{Exit, Fault, Progress};
+
+/// Runs the scenario, and `part` of the attacks on it; nothing is left behind.
+pub fn attack(
+    scenario: Option<&Path>,
+    overrides: &Overrides,
+    part: Part,
+    name: &str,
+    progress: Progress,
+) -> Result<Vec<Attacked>, Fault> {
+    let loaded = Scenario::load(scenario, overrides)?;
+    let plan = Plan::of(&loaded)?;
+    let command = command(name, scenario, plan.seed);
+    lifecycle::outcome("conclave attack", async |shutdown| {
+        Ok(simulated(&plan, part, (&command, progress), &shutdown).await)
+    })?
+}
+
+/// Attacks a student that runs at `door`, with the pool and the test rows of the scenario.
+pub fn attack_student(
+    scenario: Option<&Path>,
+    overrides: &Overrides,
+    door: &Door,
+    name: &str,
+    progress: Progress,
+) -> Result<Vec<Attacked>, Fault> {
+    let loaded = Scenario::load(scenario, overrides)?;
+    let plan = Plan::of(&loaded)?;
+    let command = format!("{} --server {}", command(name, scenario, plan.seed), door.address);
+    lifecycle::outcome("conclave attack", async |shutdown| {
+        let attacking = async {
+            let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+            let student = connected(door, &shutdown).await?;
+            suite::extraction(plan.clone(), space, student, command, progress).await
+        };
+        Ok(attacking.await)
+    })?
+}
+
+async fn simulated(
+    plan: &Plan,
+    part: Part,
+    told: (&str, Progress),
+    shutdown: &CancellationToken,
+) -> Result<Vec<Attacked>, Fault> {
+    let folder = tempfile::tempdir().map_err(|error| broken("making a temporary directory", &error))?;
+    let ledger = folder.path().join("ledger.db");
+    let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+    let queries = query_ids(&plan.pool.select(&plan.queries));
+    let step = told.1.step("Teachers learn");
+    let mut world = World::with_silos(plan, |_, _| (), shutdown).await?;
+    drop(step);
+    let outcome = async {
+        let campaign = campaign(&mut world, plan, &space, &queries, &ledger, told.1, shutdown).await?;
+        attacks(&world, plan, &space, &queries, &campaign, part, told, shutdown).await
+    };
+    let outcome = outcome.await;
+    let stopped = world.stop().await;
+    let attacked = outcome?;
+    stopped?;
+    Ok(attacked)
+}
+
+/// Carries the attacks out on a campaign that was answered to its end.
+#[expect(clippy::too_many_arguments, reason = "what a simulation has in hand at its end")]
+pub(super) async fn attacks(
+    world: &World,
+    plan: &Plan,
+    space: &FeatureSpace,
+    queries: &[QueryId],
+    campaign: &Campaign,
+    part: Part,
+    told: (&str, Progress),
+    shutdown: &CancellationToken,
+) -> Result<Vec<Attacked>, Fault> {
+    if campaign.refused.is_some() {
+        let problem = "the budget ended the campaign before all its queries were answered";
+        let fix = "attack a campaign that is answered to its end: ask fewer queries, or raise epsilon";
+        return Err(Fault::new(Exit::Budget, "budget-spent", "attacks", "", problem, fix));
+    }
+    let (command, progress) = told;
+    let student = match world.client_of_student()? {
+        Some(door) => Some(connected(&door, shutdown).await?),
+        None => None,
+    };
+    let Some(door) = world.student_of_campaign()? else { return Ok(Vec::new()) };
+    let victim = Victim {
+        plan: plan.clone(),
+        space: space.clone(),
+        queries: queries.to_vec(),
+        ballots: world.ballots(queries).await?,
+        clean: campaigned(plan, campaign),
+        student,
+        campaign: CampaignAnswers::connect(&door, queries.to_vec(), shutdown).await?,
+        command: command.to_owned(),
+    };
+    suite::run(victim, part, progress, shutdown).await
+}
+
+/// Two connections: the attacker's, which is counted, and one that only measures.
+async fn connected(
+    door: &Door,
+    shutdown: &CancellationToken,
+) -> Result<(ServedStudent, ServedStudent), Fault> {
+    Ok((ServedStudent::connect(door, shutdown).await?, ServedStudent::connect(door, shutdown).await?))
+}
+
+/// What a campaign came to, as attacks see it.
+pub(crate) fn campaigned(plan: &Plan, campaign: &Campaign) -> Campaigned {
+    let of = plan.test.rows() as u64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a number of rows"
+    )]
+    let times = |share: f64| (share * of as f64).round() as u64;
+    Campaigned {
+        outcomes: campaign.outcomes.clone(),
+        student: campaign.measured.as_ref().map(|(share, _)| Proportion { of, times: times(*share) }),
+    }
+}
+
+fn command(name: &str, scenario: Option<&Path>, seed: u64) -> String {
+    let scenario =
+        scenario.map(|path| format!(" {}", quoted(&path.display().to_string()))).unwrap_or_default();
+    format!("conclave attack {name}{scenario} --seed {seed}")
+}

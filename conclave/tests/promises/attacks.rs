@@ -1,0 +1,147 @@
+//! Attacks on a running cluster: each stays under its bound on the real build, and succeeds on the weakness that it is meant for.
+//!
+//! Nothing of the aggregator is in this process: the harness asks as a student does, over mutual TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use conclave::attacks::targets::CampaignAnswers;
+use conclave::simulate::world::Door;
+use conclave_attack_harness::attacks::repeated_query;
+use conclave_attack_harness::audit::{self, Audited};
+use conclave_attack_harness::meter::{Budget, Meter};
+use conclave_attack_harness::report::{Finding, Verdict};
+use conclave_privacy::ClassIndex;
+use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
+use conclave_privacy::quantity::{Delta, Lattice, NoiseScale};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+use conclave_proto::common::v1::answer::Outcome as WireOutcome;
+use conclave_service::{ClientTransport, Role};
+use tokio_util::sync::CancellationToken;
+
+use crate::charge_first::weakened_build;
+use crate::cluster::{
+    Aggregator, CLASSES, Campaign, Cluster, Data, Recorder, conclave, identity, query, slow,
+};
+
+const SIGMA: f64 = 2.0;
+const TEACHERS: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cluster_releases_stands_an_audit_and_repeats_say_nothing() {
+    let audited = audit_of_a_cluster(&conclave(), None, 2_000).await;
+    assert_eq!(audited.verdict, Verdict::Held, "{}", audited.result);
+    let lost = audited.measurements.iter().find(|one| one.measure == "ρ lost at least").unwrap();
+    assert!(lost.value > 0.0, "an audit without power shows nothing: {}", audited.result);
+    let repeated = repeats_at_a_cluster(&conclave(), None).await;
+    assert_eq!(repeated.verdict, Verdict::Held, "{}", repeated.result);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attacks_succeed_on_the_builds_that_are_weakened_for_them() {
+    if !slow() {
+        println!(
+            "SKIPPED: building the weakened aggregator takes minutes; set CONCLAVE_SLOW_TESTS to run it"
+        );
+        return;
+    }
+    let binary = weakened_build();
+    for weakness in ["noise-off", "half-noise"] {
+        let found = audit_of_a_cluster(&binary, Some(weakness), 2_000).await;
+        assert_eq!(found.verdict, Verdict::Broken, "{weakness}: {}", found.result);
+    }
+    let found = repeats_at_a_cluster(&binary, Some("fresh-noise")).await;
+    assert_eq!(found.verdict, Verdict::Broken, "{}", found.result);
+    // And the same build, without a weakness picked, is sound: what is seen above is the weakness.
+    let found = repeats_at_a_cluster(&binary, None).await;
+    assert_eq!(found.verdict, Verdict::Held, "{}", found.result);
+}
+
+/// A campaign of `queries` queries in each of two neighbouring worlds; each answer is a sample of a campaign of one query.
+async fn audit_of_a_cluster(binary: &Path, weakness: Option<&str>, queries: u32) -> Finding {
+    let mechanism: Mechanism = GnMax::new(NoiseScale::from_votes(SIGMA, Lattice::DEFAULT).unwrap()).into();
+    let sensitivity = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble);
+    let sensitivity = sensitivity.unwrap();
+    let delta = Delta::new(1e-5).unwrap();
+    let audited = Audited {
+        mechanism: &mechanism,
+        sensitivity: &sensitivity,
+        delta,
+        teachers: TEACHERS,
+        classes: CLASSES.len(),
+    };
+    let (here, there) = audited.worlds().unwrap();
+    let mut answers = Vec::new();
+    for counts in [&here, &there] {
+        answers.extend(answers_of(binary, weakness, counts.as_slice(), queries).await);
+    }
+    let mut answers = answers.into_iter();
+    let bounded = audited.run(1, queries as usize, |_, _, _| Ok(answers.next().unwrap())).unwrap();
+    audit::finding(&[bounded], delta)
+}
+
+/// What a student gets for queries whose votes are all `counts`.
+async fn answers_of(binary: &Path, weakness: Option<&str>, counts: &[u64], queries: u32) -> Vec<Outcome> {
+    let cluster = cluster_of(counts, queries).await;
+    let _aggregator = start(binary, weakness, &cluster, queries).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let mut recorder = Recorder::default();
+    let asked: Vec<_> = (0..queries).map(query).collect();
+    recorder.ask(&mut service, &asked).await;
+    let outcome = |outcome: &WireOutcome| match outcome {
+        WireOutcome::Label(class) => Outcome::Label(ClassIndex(u16::try_from(*class).unwrap())),
+        WireOutcome::Abstention(_) | WireOutcome::Interrupted(_) => Outcome::Abstained,
+    };
+    let answers: Vec<Outcome> = recorder.received.iter().map(|(_, answer)| outcome(answer)).collect();
+    assert_eq!(answers.len(), queries as usize, "{}", cluster.log());
+    answers
+}
+
+/// The same queries again and again, over a connection of the harness.
+async fn repeats_at_a_cluster(binary: &Path, weakness: Option<&str>) -> Finding {
+    const QUERIES: u32 = 3;
+    let cluster = cluster_of(&[TEACHERS / 2, TEACHERS / 2, 0], QUERIES).await;
+    let _aggregator = start(binary, weakness, &cluster, QUERIES).await;
+    let queries: Vec<_> = (0..QUERIES).map(query).collect();
+    let mut recorder = Recorder::default();
+    recorder.ask(&mut cluster.caller(Role::Student).await, &queries).await;
+
+    let kit = Arc::new(cluster.kit(Role::Student, "hub", "student"));
+    let expected = identity(Role::Aggregator, "hub", "aggregator");
+    let door =
+        Door { address: cluster.listen.to_string(), transport: ClientTransport::Mutual { kit, expected } };
+    let answers = CampaignAnswers::connect(&door, queries, &CancellationToken::new()).await.unwrap();
+    let attacking = tokio::task::spawn_blocking(move || {
+        let mut meter = Meter::new(answers, Budget::rows(120));
+        let heard = repeated_query::run(&[0, 1, 2], 40, CLASSES.len(), &mut meter, || ()).unwrap();
+        repeated_query::finding(&heard, meter.spent().rows, None)
+    });
+    attacking.await.unwrap()
+}
+
+/// One silo whose teachers vote with these counts on every query.
+async fn cluster_of(counts: &[u64], queries: u32) -> Cluster {
+    let mut cluster = Cluster::new(queries);
+    let class_of = (0_u16..).zip(counts).flat_map(|(class, votes)| (0..*votes).map(move |_| class));
+    let votes = class_of.map(|class| vec![class; queries as usize]).collect();
+    cluster.join("silo-1", Data { votes, ..Data::agreeing(1, queries) }).await;
+    cluster
+}
+
+async fn start(binary: &Path, weakness: Option<&str>, cluster: &Cluster, queries: u32) -> Aggregator {
+    let campaign = Campaign {
+        epsilon: EPSILON,
+        account_epsilon: EPSILON,
+        mechanism: format!("{{ kind = 'gnmax', sigma = {SIGMA:?} }}"),
+        queries_max: queries,
+        ..Campaign::default()
+    };
+    let environment: Vec<_> = weakness.map(|name| ("CONCLAVE_WEAKNESS", name)).into_iter().collect();
+    let mut aggregator =
+        Aggregator::spawn(binary, &cluster.config(&campaign), &environment, &cluster.path("log"));
+    aggregator.ready(cluster).await;
+    aggregator
+}
+
+/// Enough for thousands of queries at little noise: an audit wants samples, not privacy.
+const EPSILON: f64 = 900.0;
