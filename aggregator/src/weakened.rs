@@ -62,26 +62,17 @@ pub(crate) fn release<G: NoiseGenerator + ?Sized>(
     query: &QueryKey,
     generator: &mut G,
 ) -> Draw {
-    match weakness().as_deref() {
-        Some(NOISE_OFF) => {
-            let least = NoiseScale::from_steps(1, mechanism.lattice()).map(GnMax::new).map(Mechanism::from);
-            least.map_or_else(
-                |_| mechanism.release(counts, generator),
-                |least| least.release(counts, generator),
-            )
-        }
-        Some(HALF_NOISE) => {
-            let scale = mechanism.least_noise();
-            let half = NoiseScale::from_steps(scale.steps() / 2, scale.lattice());
-            let half = half.map(GnMax::new).map(Mechanism::from);
-            half.map_or_else(|_| mechanism.release(counts, generator), |half| half.release(counts, generator))
-        }
-        Some(FRESH_NOISE) => {
-            kept().insert(*query, (*mechanism, counts.clone()));
-            mechanism.release(counts, generator)
-        }
-        _ => mechanism.release(counts, generator),
+    let weakness = weakness();
+    if weakness.as_deref() == Some(FRESH_NOISE) {
+        kept().insert(*query, (*mechanism, counts.clone()));
     }
+    let steps = match weakness.as_deref() {
+        Some(NOISE_OFF) => 1,
+        Some(HALF_NOISE) => mechanism.least_noise().steps() / 2,
+        _ => return mechanism.release(counts, generator),
+    };
+    let less = NoiseScale::from_steps(steps, mechanism.lattice());
+    less.map_or(*mechanism, |less| GnMax::new(less).into()).release(counts, generator)
 }
 
 /// What is served for `query`.
