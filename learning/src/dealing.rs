@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Dataset, Error, Result};
 
-/// How rows are dealt; written `iid`, `dirichlet:ALPHA` or `by:COLUMN`.
+/// How rows are dealt; written `iid`, `dirichlet:ALPHA`, `by:COLUMN` or `sizes:A,B,…`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Dealing {
@@ -32,6 +32,12 @@ pub enum Dealing {
         /// A feature by name, `label` or `subject`.
         column: String,
     },
+    /// Shuffled, in parts as large as these numbers say: of all rows (or subjects, where the data names them), each
+    /// organisation gets its number's share of their sum. Numbers that add up to what there is are met exactly.
+    Sizes {
+        /// One whole number from 1 per organisation.
+        sizes: Vec<u32>,
+    },
 }
 
 impl Dealing {
@@ -41,7 +47,7 @@ impl Dealing {
     /// rows would reach two organisations.
     pub fn deal(&self, dataset: &Dataset, organisations: u32, seed: u64) -> Result<Vec<Dataset>> {
         let groups = match self {
-            Self::Iid | Self::Dirichlet { .. } => shuffled(dataset, seed),
+            Self::Iid | Self::Dirichlet { .. } | Self::Sizes { .. } => shuffled(dataset, seed),
             Self::By { column } => by_value(dataset, column)?,
         };
         let count = organisations as usize;
@@ -57,6 +63,7 @@ impl Dealing {
         }
         let rows_of = match self {
             Self::Iid | Self::By { .. } => in_turn(groups, count),
+            Self::Sizes { sizes } => in_sizes(groups, count, sizes)?,
             Self::Dirichlet { alpha } => in_shares(dataset, groups, count, *alpha, seed)?,
         };
         refuse_a_split_subject(dataset, &rows_of)?;
@@ -85,6 +92,31 @@ fn in_turn(groups: Vec<Vec<usize>>, organisations: usize) -> Vec<Vec<usize>> {
         rows_of[turn % organisations].extend(group);
     }
     rows_of
+}
+
+/// Deals consecutive groups; the ends of the parts are rounded, so no part is off by more than one group.
+fn in_sizes(groups: Vec<Vec<usize>>, organisations: usize, sizes: &[u32]) -> Result<Vec<Vec<usize>>> {
+    let refused = |fix: String| Err(Error::argument("partition sizes", format!("{sizes:?}"), fix));
+    if sizes.len() != organisations {
+        return refused(format!("give one size for each of the {organisations} organisations"));
+    }
+    let all: u128 = sizes.iter().map(|size| u128::from(*size)).sum();
+    let count = groups.len() as u128;
+    let mut rows_of = vec![Vec::new(); organisations];
+    let (mut groups, mut dealt, mut sum) = (groups.into_iter(), 0, 0);
+    for (rows, size) in rows_of.iter_mut().zip(sizes) {
+        sum += u128::from(*size);
+        // Half a group is rounded up.
+        let end = (2 * count * sum + all) / (2 * all);
+        for group in groups.by_ref().take(usize::try_from(end - dealt).unwrap_or(usize::MAX)) {
+            rows.extend(group);
+        }
+        dealt = end;
+        if rows.is_empty() {
+            return refused("an organisation is left without a row: give it a larger part".to_owned());
+        }
+    }
+    Ok(rows_of)
 }
 
 /// Deals the groups of each label in shares drawn for that label; drawn anew while an organisation has nothing.
@@ -183,10 +215,20 @@ impl FromStr for Dealing {
                 }
             },
             Some(("by", column)) if !column.is_empty() => Ok(Self::By { column: column.to_owned() }),
+            Some(("sizes", list)) => {
+                match list.split(',').map(str::parse).collect::<std::result::Result<Vec<u32>, _>>() {
+                    Ok(sizes) if sizes.iter().all(|size| *size > 0) => Ok(Self::Sizes { sizes }),
+                    _ => Err(Error::argument(
+                        "partition",
+                        format!("{text:?}"),
+                        "give whole numbers from 1, such as sizes:300,100,100",
+                    )),
+                }
+            }
             _ => Err(Error::argument(
                 "partition",
                 format!("{text:?}"),
-                "use iid, dirichlet:ALPHA or by:COLUMN",
+                "use iid, dirichlet:ALPHA, by:COLUMN or sizes:A,B,…",
             )),
         }
     }
@@ -212,6 +254,10 @@ impl fmt::Display for Dealing {
             Self::Iid => f.write_str("iid"),
             Self::Dirichlet { alpha } => write!(f, "dirichlet:{alpha}"),
             Self::By { column } => write!(f, "by:{column}"),
+            Self::Sizes { sizes } => {
+                let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
+                write!(f, "sizes:{}", sizes.join(","))
+            }
         }
     }
 }

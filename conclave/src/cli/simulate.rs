@@ -46,7 +46,7 @@ pub struct Overrides {
     /// How many teachers in all, over all organisations
     #[arg(long, value_name = "N", value_parser = at_least_one("teachers"), help_heading = DATA)]
     pub teachers: Option<u32>,
-    /// How records are dealt to organisations: iid, dirichlet:ALPHA, or by:COLUMN
+    /// How records are dealt to organisations: iid, dirichlet:ALPHA, by:COLUMN, or sizes:A,B,...
     #[arg(long, value_name = "PARTITION", value_parser = partition, help_heading = DATA)]
     pub partition: Option<Dealing>,
     /// How records turn into votes: ensemble
@@ -218,7 +218,8 @@ through_text!(DatasetName, MechanismName);
 
 /// Reads a partition, or says which exist.
 pub fn partition(text: &str) -> Result<Dealing, Fault> {
-    text.parse().map_err(|_| unknown("partition", text, &["iid", "dirichlet:ALPHA", "by:COLUMN"]))
+    text.parse()
+        .map_err(|_| unknown("partition", text, &["iid", "dirichlet:ALPHA", "by:COLUMN", "sizes:A,B,..."]))
 }
 
 /// Reads a voting scheme, or says which exist.

@@ -84,9 +84,9 @@ fn a_dealing_is_written_as_it_is_read_and_anything_else_is_refused() {
         );
     }
     for (text, told) in [
-        ("IID", "use iid, dirichlet:ALPHA or by:COLUMN"),
-        ("by:", "use iid, dirichlet:ALPHA or by:COLUMN"),
-        ("", "use iid, dirichlet:ALPHA or by:COLUMN"),
+        ("IID", "use iid, dirichlet:ALPHA, by:COLUMN or sizes:A,B,…"),
+        ("by:", "use iid, dirichlet:ALPHA, by:COLUMN or sizes:A,B,…"),
+        ("", "use iid, dirichlet:ALPHA, by:COLUMN or sizes:A,B,…"),
         ("dirichlet:0", "an alpha from 0.01 to 1000"),
         ("dirichlet:NaN", "an alpha from 0.01 to 1000"),
         ("dirichlet:many", "an alpha from 0.01 to 1000"),
@@ -124,4 +124,32 @@ fn shares_that_leave_a_silo_empty_are_refused() {
     let few = digits.select(&[0, 1, 2, 3, 4, 5]);
     let refusal = Dealing::Dirichlet { alpha: 0.01 }.deal(&few, 6, 1).unwrap_err().to_string();
     assert!(refusal.contains("left without a row"), "{refusal}");
+}
+
+#[test]
+fn sizes_are_met_exactly_when_they_add_up_and_in_proportion_otherwise() {
+    let data = toy::clusters(100, 0);
+    let rows = |text: &str, organisations| {
+        let dealing: Dealing = text.parse().unwrap();
+        assert_eq!(dealing.to_string(), text);
+        let shards = dealing.deal(&data, organisations, 1).unwrap();
+        let dealt: BTreeSet<u32> = shards.iter().flat_map(keys).collect();
+        assert_eq!(dealt, keys(&data).into_iter().collect(), "every row once");
+        shards.iter().map(Dataset::rows).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("sizes:70,29,1", 3), [70, 29, 1]);
+    assert_eq!(rows("sizes:3,1,1", 3), [60, 20, 20]);
+    assert_eq!(rows("sizes:1,1,1", 3), [33, 34, 33]);
+    assert_eq!(rows("sizes:4294967295,4294967295", 2), [50, 50]);
+    for (text, organisations, expected) in [
+        ("sizes:3,1", 3, "give one size for each of the 3 organisations"),
+        ("sizes:1,1000,1", 3, "an organisation is left without a row"),
+    ] {
+        let refusal = text.parse::<Dealing>().unwrap().deal(&data, organisations, 1).unwrap_err().to_string();
+        assert!(refusal.contains(expected), "{refusal}");
+    }
+    for text in ["sizes:", "sizes:0,1", "sizes:1,-1", "sizes:1.5", "sizes:1,,2"] {
+        let refusal = text.parse::<Dealing>().unwrap_err().to_string();
+        assert!(refusal.contains("give whole numbers from 1"), "{text}: {refusal}");
+    }
 }

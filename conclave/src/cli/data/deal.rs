@@ -27,7 +27,7 @@ pub(super) struct DealArgs {
     /// How many organisations
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     organisations: u32,
-    /// How rows are dealt: iid, dirichlet:ALPHA, or by:COLUMN
+    /// How rows are dealt: iid, dirichlet:ALPHA, by:COLUMN, or sizes:A,B,...
     #[arg(long, value_name = "PARTITION", value_parser = partition, default_value = "iid")]
     partition: Dealing,
     /// Seeds the split and the dealing
