@@ -35,7 +35,13 @@ impl GdpFilter {
             let middle = low + (high - low) / 2;
             if fits(middle) { low = middle } else { high = middle }
         }
-        Self::new(MuSquared::from_units(low))
+        // δ and ε round up each in its own way: what is granted must not read as more than was asked, not even in the last digit.
+        let mut filter = Self::new(MuSquared::from_units(low));
+        while low > 0 && filter.epsilon(delta) > epsilon.get() {
+            low -= 1;
+            filter = Self::new(MuSquared::from_units(low));
+        }
+        filter
     }
 
     /// Sets `worst_case` aside, or refuses with [`Error::FilterExceeded`] and changes nothing.

@@ -347,6 +347,14 @@ fn a_campaign_costs_k_counts_and_wrong_votes_are_refused_and_count_nothing() {
     assert_eq!(format!("{:?}", contributions.moved()), "Secret(redacted)");
 }
 
+#[test]
+fn the_cap_of_a_gdp_filter_does_not_read_as_more_than_was_asked_in_the_last_digit() {
+    // Here δ fits at the asked ε, and the search for ε ends one digit above it.
+    let epsilon = Epsilon::new(0.626_477_448_667_008_6_f64.exp()).unwrap();
+    let delta = Delta::new((-32.224_480_268_201_1_f64).exp()).unwrap();
+    assert!(GdpFilter::for_target(epsilon, delta).epsilon(delta) <= epsilon.get());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
