@@ -28,8 +28,9 @@ done
 printf 'FROM %s\nCOPY prebuilt /prebuilt\n' "$BASE" >target/images/Dockerfile
 docker build --quiet --tag "$PREBUILT" target/images >/dev/null
 
+size() { docker image inspect --format '{{.Size}}' "$1"; }
 for role in teacher aggregator student tools; do
   docker build --quiet --file deploy/Dockerfile --target "$role" --build-arg BUILDER="$PREBUILT" \
     --tag "conclave-$role" . >/dev/null
-  echo "conclave-$role: $(docker image inspect --format '{{.Size}}' "conclave-$role") bytes"
+  echo "conclave-$role: $((($(size "conclave-$role") - $(size "$BASE")) / 1000000)) MB beyond the $(($(size "$BASE") / 1000000)) MB of its base"
 done

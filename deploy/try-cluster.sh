@@ -1,67 +1,231 @@
 #!/usr/bin/env bash
 # Brings the trial cluster up, lets real things happen to it, looks at what is left, and takes it down again, also after a
-# failure. Images must exist (docker compose build, or deploy/offline-images.sh). Takes about a minute.
+# failure. Images must exist (docker compose build, or deploy/offline-images.sh). Takes one to two minutes.
 #
-#   1. five silos and an aggregator become healthy
-#   2. one organisation is stopped; the student's campaign carries on with the quorum
-#   3. the aggregator is killed and started again: it goes on from its ledger, and the ledger verifies
-#   4. the student answers a client over mutual TLS
+#   1. five silos and an aggregator become healthy; nobody can dial silo-4 and silo-5
+#   2. a campaign of 200 queries; a student learns from it, and answers a client
+#   3. a second campaign on what is left of the budget, slow enough for things to happen in its middle:
+#      one organisation is stopped, one loses its network, the aggregator is killed, every container is restarted
+#   4. the campaign ends with an answer to every query, each charged once; the ledger verifies
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-readonly PROJECT=conclave-trial
+readonly PROJECT=conclave-trial QUERIES=700
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
-compose+=(-f deploy/compose.yaml -p "$PROJECT")
+compose+=(-p "$PROJECT" -f deploy/compose.yaml)
+readonly LEDGER=/aggregator/state/ledger.db
 
 down() {
   status=$?
   if [ "$status" -ne 0 ]; then "${compose[@]}" logs --tail 20 || true; fi
+  docker rm --force "$PROJECT-tools" >/dev/null 2>&1 || true
+  rm -rf "$work"
   "${compose[@]}" down --volumes --remove-orphans >/dev/null 2>&1 || true
   exit "$status"
 }
+work=$(mktemp -d)
 trap down EXIT
 
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+container() { # container SERVICE: its id, also when it is stopped
+  docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" \
+    --filter "label=com.docker.compose.service=$1"
+}
+
 healthy() { # healthy SERVICE...: waits until each of them says that it is ready
-  local service container state
+  local service state
   for service in "$@"; do
-    for _ in $(seq 120); do
-      container=$("${compose[@]}" ps -q "$service")
-      state=$(docker inspect --format '{{.State.Health.Status}}' "$container" 2>/dev/null || echo absent)
+    for _ in $(seq 240); do
+      state=$(docker inspect --format '{{.State.Health.Status}}' "$(container "$service")" 2>/dev/null || echo absent)
       if [ "$state" = healthy ]; then continue 2; fi
-      sleep 0.5
+      sleep 0.25
     done
-    echo "$service is $state after a minute" >&2
-    return 1
+    fail "$service is $state after a minute"
   done
 }
 
-tools() { # tools VOLUME... -- ARGUMENTS: the command line with these volumes, on the student's network
-  local mounts=() volume
-  while [ "$1" != -- ]; do
-    volume=$1
-    mounts+=(--volume "${PROJECT}_$volume:/$volume:ro")
-    shift
+conclave() { docker exec "$PROJECT-tools" conclave "$@"; }
+
+status() { # status FIGURE: of the campaign, such as `queries.answered + queries.abstained`; waits for an aggregator
+  local told end=$((SECONDS + 30))
+  while [ "$SECONDS" -lt "$end" ]; do
+    if told=$(conclave status --server aggregator:7402 --kit /client/kit --format json 2>/dev/null); then
+      python3 -c 'import json, sys, types
+told = json.loads(sys.stdin.read(), object_hook=lambda fields: types.SimpleNamespace(**fields))
+print(eval(sys.argv[1], vars(told)))' "$1" <<<"$told"
+      return
+    fi
+    sleep 0.5
   done
-  shift
-  docker run --rm --network "${PROJECT}_hub" "${mounts[@]}" conclave-tools "$@"
+  fail 'the aggregator does not answer'
 }
 
-started=$SECONDS
-"${compose[@]}" up -d --no-build silo-1 silo-2 silo-3 silo-4 silo-5 aggregator
+done_so_far() { status 'queries.answered + queries.abstained'; }
+
+# In what follows a figure is first assigned and then compared: only so does a failure inside $( ) end the script.
+
+reaches() { # reaches NUMBER: waits until so many queries are answered
+  local now end=$((SECONDS + 60))
+  while [ "$SECONDS" -lt "$end" ]; do
+    now=$(done_so_far)
+    if [ "$now" -ge "$1" ]; then return; fi
+    sleep 0.2
+  done
+  fail "$now queries are answered after a minute, $1 were expected"
+}
+
+under_way() { # under_way WHAT: the campaign has begun and is not over, so WHAT happens in its middle
+  local now
+  now=$(done_so_far)
+  if [ "$now" -eq 0 ] || [ "$now" -ge "$QUERIES" ]; then fail "$1: $now of $QUERIES are answered"; fi
+  echo "   $1, at $now of $QUERIES"
+}
+
+goes_on() { # waits until more is answered than now
+  local now
+  now=$(done_so_far)
+  reaches $((now + 3))
+}
+
+present() { # present NUMBER: waits until so many nodes are there
+  local now end=$((SECONDS + 30))
+  while [ "$SECONDS" -lt "$end" ]; do
+    now=$(status nodes.present)
+    if [ "$now" -eq "$1" ]; then return; fi
+    sleep 0.2
+  done
+  fail "$now nodes are there after half a minute, $1 were expected"
+}
+
+# ---- 1. Up ----
+
+began=$SECONDS
+"${compose[@]}" up -d --no-build silo-1 silo-2 silo-3 silo-4 silo-5 aggregator 2>/dev/null
 healthy silo-1 silo-2 silo-3 silo-4 silo-5 aggregator
-echo "1. healthy after $((SECONDS - started)) s"
+up=$((SECONDS - began))
+docker run --detach --name "$PROJECT-tools" --network "${PROJECT}_hub" --entrypoint sleep \
+  --volume "${PROJECT}_client:/client:ro" --volume "${PROJECT}_aggregator:/aggregator:ro" \
+  --volume "${PROJECT}_public:/public:ro" conclave-tools infinity >/dev/null
+echo "1. silos and aggregator are healthy after $up s"
 
-"${compose[@]}" stop silo-5
-"${compose[@]}" up -d --no-build student
+dial() { # dial SERVICE PORT: what comes of dialling it from the aggregator
+  local address
+  address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$(container "$1")")
+  docker exec "$(container aggregator)" timeout 2 bash -c "exec 3<>/dev/tcp/${address%% *}/$2" 2>/dev/null
+}
+dial silo-1 7401 || fail 'silo-1 cannot be dialled: the next two lines would prove nothing'
+for silo in silo-4 silo-5; do
+  if dial "$silo" 7401; then fail "$silo can be dialled"; fi
+  # State 0A of proc(5): a socket that listens. Docker's own resolver is on 127.0.0.11.
+  if docker exec "$(container "$silo")" cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" && $2 !~ /^0B00007F:/' | grep .; then
+    fail "$silo listens"
+  fi
+done
+echo '   silo-4 and silo-5 listen to nobody, and cannot be dialled'
+
+# ---- 2. A campaign ----
+
+began=$SECONDS
+"${compose[@]}" up -d --no-build student 2>/dev/null
 healthy student
-echo "2. without silo-5 the campaign ended and the student is trained"
+campaign=$((SECONDS - began))
+answered=$(done_so_far)
+[ "$answered" -eq 200 ] || fail "$answered of 200 queries are answered"
+conclave student predict --server student:7403 --kit /client/kit --input /public/ask.csv | tail -n 1
+echo "2. 200 queries are answered, and a student is trained, after $campaign s; all 8 containers were up in $((up + campaign)) s"
 
-docker kill --signal KILL "$("${compose[@]}" ps -q aggregator)" >/dev/null
-"${compose[@]}" up -d --no-build aggregator
-healthy aggregator
-tools client -- status --server aggregator:7402 --kit /client/kit
-tools aggregator -- ledger verify /aggregator/state/ledger.db
-tools aggregator -- ledger certificate /aggregator/state/ledger.db | sed -n 1,16p
-echo '3. killed, started again, and the ledger is sound'
+# ---- 3. A campaign to which things happen ----
 
-tools client public -- student predict --server student:7403 --kit /client/kit --input /public/ask.csv | tail -n 3
-echo '4. the student answers its clients'
+# Another campaign on the same data starts from what is left of their budget.
+sed -e 's/"digits-1"/"digits-2"/; s/sigma = .* }/sigma = 60.0 }/; s/^queries_max = .*/queries_max = '"$QUERIES/" \
+  deploy/compose/aggregator.toml >"$work/aggregator.toml"
+printf 'batch_queries_max = 1\nbatches_in_flight_max = 1\nretry_ms = 250\n' >>"$work/aggregator.toml"
+chmod 755 "$work" && chmod 644 "$work/aggregator.toml"
+export TRIAL_SETTINGS=$work/aggregator.toml
+compose+=(-f deploy/compose/trial.yaml)
+"${compose[@]}" up -d --no-build aggregator student 2>/dev/null
+reaches 1
+present 5
+
+under_way 'silo-2 is stopped'
+docker stop "$(container silo-2)" >/dev/null
+present 4
+goes_on
+docker start "$(container silo-2)" >/dev/null
+present 5
+
+under_way 'silo-5 loses its network'
+docker network disconnect "${PROJECT}_behind-firewall-5" "$(container silo-5)"
+present 4
+goes_on
+docker network connect "${PROJECT}_behind-firewall-5" "$(container silo-5)"
+present 5
+
+under_way 'the aggregator is killed'
+docker kill --signal KILL "$(container aggregator)" >/dev/null
+docker start "$(container aggregator)" >/dev/null
+present 5
+goes_on
+
+for service in silo-1 silo-2 silo-3 silo-4 silo-5 aggregator student; do
+  under_way "$service is restarted"
+  docker restart "$(container "$service")" >/dev/null
+  present 5
+  goes_on
+done
+echo '3. stopped, cut off, killed and restarted, and it goes on'
+
+# ---- 4. What is left ----
+
+docker update --cpus 1 "$(container aggregator)" >/dev/null
+reaches "$QUERIES"
+healthy student
+docker stop "$(container aggregator)" >/dev/null
+conclave ledger verify "$LEDGER"
+conclave ledger export "$LEDGER" >"$work/export.jsonl"
+conclave ledger show "$LEDGER" --format json >"$work/show.json"
+python3 - "$work" "$QUERIES" <<'PYTHON'
+# Releases against charges, counted from the export alone: every query has one release, every release its draw and its
+# charge, a draw that was interrupted stays charged, and the accounts of those who voted come to exactly that.
+import collections, json, sys
+folder, queries = sys.argv[1], int(sys.argv[2])
+members, reserved, drawn, ended, released, spent = {}, {}, {}, {}, collections.Counter(), collections.Counter()
+for line in open(f"{folder}/export.jsonl"):
+    entry = json.loads(line)
+    kind, fields = entry["kind"], entry["fields"]
+    number = fields.get("reservation")
+    if kind == "campaign":
+        members[fields["campaign"]] = fields["members"]
+    elif kind == "reserve":
+        reserved[number] = fields
+    elif kind == "draw":
+        assert number not in drawn, f"reservation {number} was drawn twice"
+        drawn[number] = fields["silos"]
+    elif kind in ("release", "abandon", "interrupt"):
+        assert number not in ended, f"reservation {number} ended twice"
+        ended[number] = kind
+        assert (kind == "abandon") == (number not in drawn), f"reservation {number}: {kind}, drawn: {number in drawn}"
+        if kind == "abandon":
+            continue
+        of = reserved[number]
+        charge = fields["charge_units"] if kind == "release" else of["price_units"]
+        for position in drawn[number]:
+            spent[members[of["campaign"]][position]] += charge
+        if kind == "release":
+            assert len(fields["answers"]) == len(of["queries"])
+            released.update((of["campaign"], query) for query in of["queries"])
+assert set(released.values()) == {1}, "a query was released twice"
+answered = collections.Counter(campaign for campaign, _ in released)
+assert answered == {"digits-1": 200, "digits-2": queries}, answered
+for account in json.load(open(f"{folder}/show.json"))["accounts"]:
+    told = account["spent_units"], account["reserved_units"]
+    assert told == (spent[account["data"]], 0), f"{account['data']}: {told}, counted {spent[account['data']]}"
+kinds = collections.Counter(ended.values())
+print(f"{sum(answered.values())} queries answered in {kinds['release']} releases; {kinds['interrupt']} draws interrupted,"
+      f" {kinds['abandon']} batches given up; every account is charged exactly for what was drawn")
+PYTHON
+conclave ledger certificate "$LEDGER" | sed -n 1,16p
+echo "4. it ended with every answer, each charged once; $SECONDS s in all"

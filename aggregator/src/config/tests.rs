@@ -36,6 +36,8 @@ fn the_sample_is_what_an_aggregator_can_run_on() {
 fn the_trial_cluster_can_be_run_on_too() {
     let settings = load(include_str!("../../../deploy/compose/aggregator.toml")).unwrap();
     assert_eq!((settings.nodes.len(), settings.campaign.teachers_quorum_min), (5, 80));
+    let dials_in: Vec<bool> = settings.nodes.iter().map(|node| node.address.is_none()).collect();
+    assert_eq!(dials_in, [false, false, false, true, true]);
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn the_sample_is_what_a_node_can_run_on() {
 fn the_trial_cluster_can_be_run_on_too() {
     let settings = load(include_str!("../../../deploy/compose/teacher.toml")).unwrap();
     assert_eq!(settings.teachers, 20);
+    let settings = load(include_str!("../../../deploy/compose/teacher-dial-out.toml")).unwrap();
+    assert_eq!(settings.teachers, 20);
 }
 
 #[test]
