@@ -50,7 +50,7 @@ pub enum Mechanism {
 }
 
 /// What leaves the aggregator for one query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// A label.
     Label(ClassIndex),

@@ -43,8 +43,10 @@ fn log_q(counts: &VoteCounts, overtaken: impl Fn(f64) -> f64) -> f64 {
         .max_by_key(|(_, count)| **count)
         .expect("vote counts have at least two classes");
     let others = counts.iter().enumerate().filter(|(class, _)| *class != top);
-    let bound =
-        log_sum(others.map(|(_, count)| overtaken((most - count) as f64)).collect::<Vec<_>>().into_iter());
+    let mut terms: Vec<_> = others.map(|(_, count)| overtaken((most - count) as f64)).collect();
+    // The same votes for other classes cost the same to the last digit: sums depend on their order.
+    terms.sort_unstable_by(f64::total_cmp);
+    let bound = log_sum(terms.into_iter());
     bound.min(log1p(-1.0 / counts.len() as f64))
 }
 
