@@ -1,7 +1,9 @@
-//! `conclave attack`: the attacks of the harness, on a simulation or on a student that runs.
+//! `conclave attack`: the attacks of the harness, on a simulation, on a student that runs, or on a model in a file.
 //!
 //! With `--format json` stdout carries one JSON line for each point that was measured. An attack that passes its bound ends with exit
 //! status 4.
+
+mod evasion;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -23,7 +25,8 @@ use crate::simulate::world::Door;
 
 /// Attack what a campaign releases and what a student serves, and say what came of it beside what is promised
 ///
-/// Without a server, the attacks run against a simulation of the scenario: the production services on loopback.
+/// Without a server, the attacks run against a simulation of the scenario: the production services on loopback. Evasion runs on a model
+/// in a file, and no bound is promised there.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true)]
 pub struct AttackArgs {
@@ -39,7 +42,9 @@ enum AttackKind {
     Poisoning(SimulatedArgs),
     /// What releases tell about votes and records: repeated queries, and an audit of ε beside the charge
     Inference(SimulatedArgs),
-    /// All attacks, and one HTML page with curves, threat models and MITRE ATLAS techniques
+    /// Rows moved a little until a model in a file no longer says their label: accuracy against how far
+    Evasion(evasion::EvasionArgs),
+    /// All attacks on a campaign and its student, and one HTML page with curves, threat models and MITRE ATLAS techniques
     Report(ReportArgs),
 }
 
@@ -104,6 +109,7 @@ pub fn run(args: &AttackArgs, console: &Console) -> Result<Exit, Fault> {
         AttackKind::Extraction(args) => served(args, Part::Extraction, "extraction")?,
         AttackKind::Poisoning(args) => simulated(args, Part::Poisoning, "poisoning")?,
         AttackKind::Inference(args) => simulated(args, Part::Inference, "inference")?,
+        AttackKind::Evasion(args) => return evasion::run(args, console),
         AttackKind::Report(args) => {
             refuse_existing(&args.report)?;
             let attacked = served(&args.served, Part::All, "report")?;

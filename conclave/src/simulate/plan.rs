@@ -313,7 +313,8 @@ fn teachers(scenario: &Scenario, rows: usize) -> Result<Vec<u32>, Fault> {
         .collect())
 }
 
-fn fresh_seed() -> Result<u64, Fault> {
+/// A seed for a run that was given none; as short as people copy it.
+pub(crate) fn fresh_seed() -> Result<u64, Fault> {
     let mut bytes = [0; 4];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
         Fault::new(Exit::Other, "no-entropy", "seed", "", error, "give a seed with --seed")

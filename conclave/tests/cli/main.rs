@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod attack;
 mod binary;
 mod budget;
 #[cfg(unix)]
@@ -22,7 +23,7 @@ use binary::{Scratch, conclave, json, stderr, stdout};
 
 #[test]
 fn help_texts_are_as_pinned() {
-    let pinned: [(&str, &[&str]); 23] = [
+    let pinned: [(&str, &[&str]); 24] = [
         ("conclave", &[]),
         ("simulate", &["simulate"]),
         ("budget", &["budget"]),
@@ -43,6 +44,7 @@ fn help_texts_are_as_pinned() {
         ("status", &["status"]),
         ("provision", &["provision"]),
         ("attack", &["attack"]),
+        ("attack-evasion", &["attack", "evasion"]),
         ("attack-extraction", &["attack", "extraction"]),
         ("attack-report", &["attack", "report"]),
         ("completions", &["completions"]),
