@@ -18,7 +18,7 @@ fn vector(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../learning/tests/vectors").join(name).display().to_string()
 }
 
-/// The arguments that attack the rows, with those in `more` in the place of the usual ones.
+/// The arguments that attack the rows, with those in `more` in the place of the usual ones; an empty value leaves a flag out.
 fn arguments(more: &[(&str, &str)]) -> Vec<String> {
     let (model, inputs, labels) = (vector(MODEL), vector("digits_inputs.npy"), vector("digits_labels.npy"));
     let usual = [
@@ -31,7 +31,8 @@ fn arguments(more: &[(&str, &str)]) -> Vec<String> {
         ("--seed", "7"),
     ];
     let kept = usual.iter().filter(|(flag, _)| more.iter().all(|(other, _)| other != flag));
-    let flags = kept.chain(more).map(|(flag, value)| format!("{flag}={value}"));
+    let given = kept.chain(more).filter(|(_, value)| !value.is_empty());
+    let flags = given.map(|(flag, value)| format!("{flag}={value}"));
     ["attack".to_owned(), "evasion".to_owned()].into_iter().chain(flags).collect()
 }
 
@@ -75,12 +76,18 @@ fn evasion_moves_rows_of_a_model_in_a_file_and_pgd_leaves_no_more_than_fgsm() {
         assert!((one - fgsm).abs() < OFF_MAX + 1e-9, "{one}, Foolbox {fgsm}");
         assert!(many <= pgd + OFF_MAX + 1e-9 && many <= one, "{many} beside {one}, Foolbox {pgd}");
     }
-    let again = lines(&[]);
-    let repeated = |lines: &[Value]| {
-        let figures = |line: &Value| (line["robust_accuracy"].clone(), line["median_norm"].clone());
-        lines.iter().map(figures).collect::<Vec<_>>()
+}
+
+#[test]
+fn an_evasion_attack_is_repeated_by_its_seed_also_by_a_fresh_one() {
+    let drawn = |seed: &str| {
+        lines(&[("--eps", "0.16"), ("--steps", "1"), ("--restarts", "20"), ("--seed", seed)]).remove(0)
     };
-    assert_eq!(repeated(&again), repeated(&many), "a seed repeats it");
+    let figures = |line: &Value| ["robust_accuracy", "median_norm", "queries"].map(|key| line[key].clone());
+    let fresh = drawn("");
+    let again = drawn(&fresh["seed"].as_u64().expect("it is printed").to_string());
+    assert_eq!(figures(&fresh), figures(&again));
+    assert_ne!(figures(&drawn("1")), figures(&drawn("7")), "another seed starts elsewhere");
 }
 
 #[test]
