@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
-//! use conclave_privacy::calibrate::gnmax_sigma_for;
+//! use conclave_privacy::calibrate::Goal;
 //! use conclave_privacy::counts::VoteCounts;
 //! use conclave_privacy::filter::ZcdpFilter;
 //! use conclave_privacy::mechanism::{GnMax, Mechanism};
@@ -18,7 +18,8 @@
 //! // Who is protected, and how much may be spent on them: 300 answers within ε = 3 at δ = 1e-5.
 //! let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
 //! let (epsilon, delta, order) = (Epsilon::new(3.0)?, Delta::new(1e-5)?, FilterOrder::DEFAULT);
-//! let sigma = gnmax_sigma_for(epsilon, delta, order, 300, &who, Lattice::DEFAULT)?;
+//! let goal = Goal { epsilon, delta, order, queries: 300, sensitivity: &who, lattice: Lattice::DEFAULT, near: false };
+//! let sigma = goal.gnmax_sigma()?;
 //! let mechanism = Mechanism::from(GnMax::new(sigma));
 //! let mut account = ZcdpFilter::new(epsilon_to_rho_within(epsilon, delta, order));
 //!

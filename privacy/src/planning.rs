@@ -11,7 +11,7 @@ use crate::calibrate::refine;
 use crate::counts::VoteCounts;
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
 use crate::event::PrivacyEvent;
-use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Scale};
+use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho, Scale};
 use crate::secret::Analyst;
 use crate::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use libm::ceil;
@@ -117,19 +117,22 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
         Aim::Noise(sigma) => sigma,
         Aim::Budget(epsilon) => {
             let cap = epsilon_to_rho_within(epsilon, target.delta, target.order);
-            let share = |sigma: f64, order| {
+            let share = |sigma: f64, price: &dyn Fn(&PrivacyEvent) -> Result<f64, Error>| {
                 let mechanism = Scale::new(sigma).map(&with);
-                let asked = mechanism.and_then(|mechanism| expected_rho(&mechanism, queries, model, order));
+                let asked = mechanism.and_then(|mechanism| expected_rho(&mechanism, queries, model, price));
                 asked.map_or(f64::INFINITY, |asked| asked / cap.to_f64_up())
             };
-            let published = least(|sigma| share(sigma.get(), FilterOrder::UNBOUNDED) <= 1.0)?;
+            let who = record()?;
+            let exact = |event: &PrivacyEvent| Ok(event.price_within(&who, target.order)?.to_f64_up());
+            let near = |event: &PrivacyEvent| event.price_near(&who, target.order);
+            let plain = |event: &PrivacyEvent| Ok(event.price(&who)?.to_f64_up());
+            let published = least(|sigma| share(sigma.get(), &plain) <= 1.0)?;
             let published =
                 published.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?.get();
-            let refined = |order| refine(published, |sigma| share(sigma, order));
             readable(Scale::new(if target.order.is_unbounded() {
                 published
             } else {
-                refined(target.order)
+                refine(published, |sigma| share(sigma, &near), |sigma| share(sigma, &exact))
             })?)?
         }
     };
@@ -160,44 +163,49 @@ fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
     (answered / model.len() as f64, right / model.len() as f64)
 }
 
-/// What the queries cost in expectation, in nats of ρ.
+/// What the queries cost in expectation, in nats of ρ, at these prices.
 fn expected_rho(
     mechanism: &NoisyVote,
     queries: f64,
     model: &[VoteCounts],
-    order: FilterOrder,
+    price: impl Fn(&PrivacyEvent) -> Result<f64, Error>,
 ) -> Result<f64, Error> {
-    let (threshold, argmax) = prices(mechanism, order)?;
+    let (threshold, argmax) = events(mechanism)?;
+    let threshold = threshold.as_ref().map_or(Ok(0.0), &price)?;
     let data = DataDependent::new(*mechanism, Method::Published, &[]);
     let analyst = Analyst::who_may_see_the_votes();
     let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
-    Ok(queries * (threshold.to_f64_up() + answered / model.len() as f64 * argmax.to_f64_up()))
+    Ok(queries * (threshold + answered / model.len() as f64 * price(&argmax)?))
 }
 
 /// ε that an account of the target's order is charged for the queries and `answers` of them.
 fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, Error> {
-    let (threshold, argmax) = prices(mechanism, target.order)?;
+    let (threshold, argmax) = events(mechanism)?;
+    let who = record()?;
+    let threshold = threshold.map_or(Ok(Rho::ZERO), |test| test.price_within(&who, target.order))?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the queries")]
-    let argmax = argmax.checked_mul(ceil(answers) as u64);
+    let argmax = argmax.price_within(&who, target.order)?.checked_mul(ceil(answers) as u64);
     let sum = threshold.checked_mul(target.queries.into()).and_then(|sum| sum.checked_add(argmax?));
     let sum = sum.ok_or(Error::CostOverflow { field: "price" })?;
     Ok(rho_to_epsilon_within(sum, target.delta, target.order))
 }
 
-/// What a threshold test and an argmax cost an account of this order: unit record, one moved vote.
-fn prices(mechanism: &NoisyVote, order: FilterOrder) -> Result<(Rho, Rho), Error> {
-    let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
+/// The threshold test, if there is one, and the argmax.
+fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent), Error> {
     let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT);
-    let (threshold, argmax) = match *mechanism {
+    Ok(match *mechanism {
         NoisyVote::LnMax { scale } => (None, PrivacyEvent::LaplaceNoisyMax { scale: drawn(scale)? }),
         NoisyVote::GnMax { sigma } => (None, PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma)? }),
         NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => (
             Some(PrivacyEvent::GaussianThreshold { sigma1: drawn(sigma1)? }),
             PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma2)? },
         ),
-    };
-    let threshold = threshold.map_or(Ok(Rho::ZERO), |test| test.price_within(&who, order))?;
-    Ok((threshold, argmax.price_within(&who, order)?))
+    })
+}
+
+/// Who is protected in a plan: one record, one moved vote.
+fn record() -> Result<Sensitivity, Error> {
+    Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)
 }
 
 /// The least scale that `fits`, rounded up to four digits; none if 2^40 votes of noise are too little.
@@ -242,10 +250,18 @@ fn epsilons(
         checkpoints: Vec::new(),
         curves: false,
     };
-    [AccountantName::Zcdp, AccountantName::Pld, AccountantName::ExactWorstCase]
-        .into_iter()
-        .map(|name| Ok((name, account_in_advance(name, &question, target.queries)?.loss.epsilon)))
-        .collect()
+    let of = |name, question: &Question| Ok(account_in_advance(name, question, target.queries)?.loss);
+    // A conversion takes the best of the orders that it is given: those around the best of the published costs will do, and
+    // exact costs, two thirds of these, have theirs somewhat above it.
+    let published = of(AccountantName::Rdp, &question)?.order.unwrap_or(1.0);
+    let around = |order: &RdpOrder| (0.8 * published..=1.8 * published).contains(&order.get());
+    let orders: Vec<_> = question.orders.iter().copied().filter(around).collect();
+    let searched = if orders.is_empty() { question.clone() } else { Question { orders, ..question.clone() } };
+    Ok(vec![
+        (AccountantName::Zcdp, of(AccountantName::Zcdp, &question)?.epsilon),
+        (AccountantName::Pld, of(AccountantName::Pld, &question)?.epsilon),
+        (AccountantName::ExactWorstCase, of(AccountantName::ExactWorstCase, &searched)?.epsilon),
+    ])
 }
 
 /// σ1/σ2; the 2018 paper uses 3.75 and 5.

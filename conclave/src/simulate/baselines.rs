@@ -67,7 +67,8 @@ pub fn curve(
             sigma1: None,
             ..plan.scenario.clone()
         };
-        let Ok((mechanism, _)) = mechanism(&at, teachers, queries.len() as u64, &plan.sensitivity) else {
+        let Ok((mechanism, _)) = mechanism(&at, teachers, queries.len() as u64, &plan.sensitivity, true)
+        else {
             continue;
         };
         let mut accuracies = Vec::new();

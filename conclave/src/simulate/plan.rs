@@ -11,7 +11,7 @@ use conclave_learning::datasets::{CsvSource, DatasetSpec, Splits};
 use conclave_learning::features::{FeatureSpace, FeatureSpec};
 use conclave_learning::partition::PartitionKey;
 use conclave_privacy::accountant::{epsilon_to_rho_within, filter_order_for, rho_to_epsilon_within};
-use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
+use conclave_privacy::calibrate::Goal;
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
 use conclave_privacy::quantity::{FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::Sensitivity;
@@ -90,7 +90,7 @@ impl Plan {
 
         let sensitivity = Sensitivity::of(scenario.unit, scenario.adjacency, scenario.scheme)?;
         let all: u32 = teachers.iter().sum();
-        let (mechanism, calibrated) = mechanism(&scenario, all, queries.len() as u64, &sensitivity)?;
+        let (mechanism, calibrated) = mechanism(&scenario, all, queries.len() as u64, &sensitivity, false)?;
         let filter_order = filter_order_for(scenario.epsilon, scenario.delta);
         let rho_cap = epsilon_to_rho_within(scenario.epsilon, scenario.delta, filter_order);
         check_cap(&scenario, &mechanism, &sensitivity, rho_cap, queries.len())?;
@@ -152,32 +152,29 @@ impl Plan {
     }
 }
 
-/// The mechanism of a scenario, with noise from its settings or calibrated to its cap; and which of both.
+/// The mechanism of a scenario, with noise from its settings or calibrated to its cap; and which of both. `near`: an
+/// estimate of calibrated noise will do ([`Goal::near`]).
 pub fn mechanism(
     scenario: &Scenario,
     teachers: u32,
     queries: u64,
     sensitivity: &Sensitivity,
+    near: bool,
 ) -> Result<(Mechanism, bool), Fault> {
     refuse_misfits(scenario)?;
     let lattice = Lattice::DEFAULT;
     let scale = |votes| NoiseScale::from_votes(votes, lattice);
     let (epsilon, delta) = (scenario.epsilon, scenario.delta);
     let order = filter_order_for(epsilon, delta);
+    let goal = Goal { epsilon, delta, order, queries, sensitivity, lattice, near };
     Ok(match scenario.mechanism {
         MechanismName::LnMax => match scenario.scale {
             Some(b) => (LnMax::new(scale(b)?).into(), false),
-            None => (
-                LnMax::new(lnmax_scale_for(epsilon, delta, order, queries, sensitivity, lattice)?).into(),
-                true,
-            ),
+            None => (LnMax::new(goal.lnmax_scale()?).into(), true),
         },
         MechanismName::GnMax => match scenario.sigma {
             Some(sigma) => (GnMax::new(scale(sigma)?).into(), false),
-            None => (
-                GnMax::new(gnmax_sigma_for(epsilon, delta, order, queries, sensitivity, lattice)?).into(),
-                true,
-            ),
+            None => (GnMax::new(goal.gnmax_sigma()?).into(), true),
         },
         MechanismName::ConfidentGnMax => {
             let votes = scenario.threshold.unwrap_or_else(|| f64::from(teachers) * THRESHOLD_SHARE);
@@ -185,9 +182,7 @@ pub fn mechanism(
             if let (Some(sigma1), Some(sigma)) = (scenario.sigma1, scenario.sigma) {
                 (ConfidentGnMax::new(threshold, scale(sigma1)?, scale(sigma)?)?.into(), false)
             } else {
-                let ratio = SIGMA_RATIO;
-                let (sigma1, sigma) =
-                    confident_gnmax_sigmas_for(epsilon, delta, order, queries, ratio, sensitivity, lattice)?;
+                let (sigma1, sigma) = goal.confident_gnmax_sigmas(SIGMA_RATIO)?;
                 (ConfidentGnMax::new(threshold, sigma1, sigma)?.into(), true)
             }
         }

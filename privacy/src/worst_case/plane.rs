@@ -18,6 +18,7 @@
 use super::ceiling;
 use super::line::{self, Cell};
 use super::outcome::{Outcome, certain, norm, rare, rare_from, step_of};
+use crate::data_dependent::psi;
 use crate::numerics::{log_normal_cdf, log_normal_density, normal_cdf};
 use libm::{exp, log};
 use std::collections::{BinaryHeap, HashMap};
@@ -142,6 +143,29 @@ impl Square {
     }
 }
 
+/// A value of Σ p^α q^(1-α) - 1 in the plane that is nearly the largest: uphill from the best of a few points. No bound on anything.
+pub(super) fn climb(shift: f64, alpha: f64) -> f64 {
+    let value = |[u, v]: [f64; 2]| -> f64 {
+        let (here, there) = (log_law(u, v), log_law(u - shift, v + shift));
+        (0..3).map(|k| exp(there[k].0) * psi(alpha, here[k].0 - there[k].0)).sum()
+    };
+    let start = (-CLIMB_FROM..=CLIMB_FROM)
+        .flat_map(|x| (-CLIMB_FROM..=CLIMB_FROM).map(move |y| [x, y].map(f64::from)));
+    let mut best = start
+        .map(|place| (value(place), place))
+        .fold((0.0, [0.0; 2]), |best, at| if at.0 > best.0 { at } else { best });
+    let mut stride = 0.5;
+    while stride > 0.02 {
+        let (_, [u, v]) = best;
+        let around = [[u + stride, v], [u - stride, v], [u, v + stride], [u, v - stride]];
+        match around.map(|place| (value(place), place)).into_iter().find(|at| at.0 > best.0) {
+            Some(higher) => best = higher,
+            None => stride *= 0.5,
+        }
+    }
+    best.0
+}
+
 /// How far the plane is searched so that in the strips no log ratio is off by more than `slack`, and what the rare outcomes
 /// add there.
 fn far(alpha: f64, shift: f64, slack: f64, best: f64) -> (i64, f64) {
@@ -233,6 +257,9 @@ const LAW_ERROR: f64 = 4e-15;
 /// By how much log ratios may be off where an outcome is neglected, as a part of the tolerance.
 const SLACK: f64 = 0.1;
 
+/// Climbing starts at the best whole point at most so far from 0 on either axis.
+const CLIMB_FROM: i32 = 3;
+
 /// Squares are not cut below 2^-40; the bound is then whatever it is.
 const LEVEL_MAX: u8 = 40;
 
@@ -295,11 +322,8 @@ mod tests {
                     for (du, dv) in [(-0.49, -0.49), (0.49, 0.3), (0.0, 0.45), (-0.2, 0.49)] {
                         let (u, v) = (u + du * square.side(), v + dv * square.side());
                         let (here, there) = (log_law(u, v), log_law(u - 0.2, v + 0.2));
-                        let inside: f64 = (0..3)
-                            .map(|k| {
-                                exp(there[k].0) * crate::data_dependent::psi(alpha, here[k].0 - there[k].0)
-                            })
-                            .sum();
+                        let inside: f64 =
+                            (0..3).map(|k| exp(there[k].0) * psi(alpha, here[k].0 - there[k].0)).sum();
                         assert!(inside <= bound * (1.0 + 1e-9), "{alpha} {square:?}: {inside} above {bound}");
                     }
                 }

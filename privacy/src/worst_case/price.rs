@@ -40,19 +40,8 @@ pub(crate) fn price(step: Step, scale: NoiseScale, order: FilterOrder) -> Option
 }
 
 fn search(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
-    let largest = f64::from(order.get());
-    let shift = 1.0 / scale.votes();
-    if order.is_unbounded()
-        || largest * shift > PRODUCT_MAX.min(PRICED_MAX)
-        || !(SHIFT_MIN..=1.0).contains(&shift)
-    {
-        return None;
-    }
-    let (noises, published) = match step {
-        Step::Argmax => (2.0, shift * shift),
-        Step::Threshold => (1.0, 0.5 * shift * shift),
-    };
-    let drawn = Drawn { step: 1.0 / scale.steps() as f64, noises, published };
+    let drawn = drawn(step, scale, order)?;
+    let (largest, shift) = (f64::from(order.get()), 1.0 / scale.votes());
     let mut plane = plane::Plane::new(shift, PRICE_TOLERANCE);
     let mut supremum = |alpha: f64, enough: f64| match step {
         Step::Argmax => plane.supremum(alpha, enough),
@@ -69,6 +58,35 @@ fn search(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
     // Not `f64::max`, which would drop what is not a number.
     let largest_rate = rates.fold(0.0, |largest, rate| if rate <= largest { largest } else { rate });
     Rho::from_nats_up(widen_up(largest_rate, ROUNDING))
+}
+
+/// What the price is about, in nats: the best value that climbing finds at ω, where the largest rate is in all but extreme cases,
+/// with the same gap. None where there is no price.
+pub(crate) fn near(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<f64> {
+    let drawn = drawn(step, scale, order)?;
+    let (largest, shift) = (f64::from(order.get()), 1.0 / scale.votes());
+    let excess = match step {
+        Step::Argmax => plane::climb(shift, largest),
+        // A line is searched in no time.
+        Step::Threshold => line::supremum(shift, largest, 0.0, PRICE_TOLERANCE),
+    };
+    Some(log1p(drawn.excess(excess, largest)) / ((largest - 1.0) * largest))
+}
+
+/// What is drawn, where its exact worst case is a price.
+fn drawn(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Drawn> {
+    let shift = 1.0 / scale.votes();
+    if order.is_unbounded()
+        || f64::from(order.get()) * shift > PRODUCT_MAX.min(PRICED_MAX)
+        || !(SHIFT_MIN..=1.0).contains(&shift)
+    {
+        return None;
+    }
+    let (noises, published) = match step {
+        Step::Argmax => (2.0, shift * shift),
+        Step::Threshold => (1.0, 0.5 * shift * shift),
+    };
+    Some(Drawn { step: 1.0 / scale.steps() as f64, noises, published })
 }
 
 /// What was searched for in this process; at most [`PRICES_MAX`] figures.

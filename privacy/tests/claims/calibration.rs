@@ -3,7 +3,7 @@
 
 use conclave_privacy::Error;
 use conclave_privacy::accountant::{Accountant, PureAccountant, epsilon_to_rho};
-use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for, lnmax_scale_for};
+use conclave_privacy::calibrate::Goal;
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::{GdpFilter, ZcdpFilter};
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
@@ -70,9 +70,7 @@ fn caps_and_sigmas_agree_with_the_oracle() {
         let nats = cap.units() as f64 * unit;
         assert!(nats <= case.rho_max && nats > case.rho_max - 4.0 * unit, "{nats}, not {}", case.rho_max);
         for Calibrated { queries, sigma, .. } in &case.gnmax {
-            let got = gnmax_sigma_for(epsilon, delta, PLAIN, *queries, &one_move, Lattice::DEFAULT)
-                .unwrap()
-                .votes();
+            let got = goal((epsilon, delta), *queries, &one_move).gnmax_sigma().unwrap().votes();
             // Rounding each price up costs at most a unit per query, rounding the scale up one step.
             assert!(
                 got >= *sigma && got < sigma * (1.0 + 1e-6) + 2e-6,
@@ -125,6 +123,11 @@ fn gaussian_filters_and_pure_sums_invert_as_the_oracle_says() {
     }
 }
 
+/// Published prices, default lattice.
+fn goal((epsilon, delta): (Epsilon, Delta), queries: u64, sensitivity: &Sensitivity) -> Goal<'_> {
+    Goal { epsilon, delta, order: PLAIN, queries, sensitivity, lattice: Lattice::DEFAULT, near: false }
+}
+
 /// The calibrated `mechanism` fits, and the `smaller` one, whose noise has one step less, does not.
 fn assert_least(cap: Rho, queries: u64, who: &Sensitivity, mechanism: Mechanism, smaller: Mechanism) {
     let total = |mechanism: Mechanism| mechanism.worst_case(who).unwrap().checked_mul(queries);
@@ -142,15 +145,15 @@ fn the_result_fits_and_one_step_less_does_not() {
             let lattice = Lattice::new(bits).unwrap();
             let less = |scale: NoiseScale| NoiseScale::from_steps(scale.steps() - 1, lattice).unwrap();
             for queries in [7, 1000] {
-                let sigma = gnmax_sigma_for(epsilon, delta, PLAIN, queries, &who, lattice).unwrap();
+                let goal = Goal { lattice, ..goal((epsilon, delta), queries, &who) };
+                let sigma = goal.gnmax_sigma().unwrap();
                 assert_least(cap, queries, &who, GnMax::new(sigma).into(), GnMax::new(less(sigma)).into());
 
-                let scale = lnmax_scale_for(epsilon, delta, PLAIN, queries, &who, lattice).unwrap();
+                let scale = goal.lnmax_scale().unwrap();
                 assert_least(cap, queries, &who, LnMax::new(scale).into(), LnMax::new(less(scale)).into());
 
                 let ratio = 3.75;
-                let (sigma1, sigma2) =
-                    confident_gnmax_sigmas_for(epsilon, delta, PLAIN, queries, ratio, &who, lattice).unwrap();
+                let (sigma1, sigma2) = goal.confident_gnmax_sigmas(ratio).unwrap();
                 assert!(sigma1.steps() as f64 >= ratio * sigma2.steps() as f64);
                 assert!((sigma1.steps() - 1) as f64 <= ratio * sigma2.steps() as f64);
                 #[expect(
@@ -175,16 +178,14 @@ fn the_result_fits_and_one_step_less_does_not() {
 
 #[test]
 fn impossible_targets_are_refused_by_name() {
-    let (epsilon, delta) = (Epsilon::new(1.0).unwrap(), Delta::new(1e-5).unwrap());
+    let target = (Epsilon::new(1.0).unwrap(), Delta::new(1e-5).unwrap());
     let who = sensitivity(PrivacyUnit::Record);
-    let lattice = Lattice::DEFAULT;
-    let refusal = gnmax_sigma_for(epsilon, delta, PLAIN, 0, &who, lattice).unwrap_err();
+    let refusal = goal(target, 0, &who).gnmax_sigma().unwrap_err();
     assert!(matches!(refusal, Error::OutOfRange { field: "queries", .. }), "{refusal}");
-    let refusal = lnmax_scale_for(epsilon, delta, PLAIN, u64::MAX, &who, lattice).unwrap_err();
+    let refusal = goal(target, u64::MAX, &who).lnmax_scale().unwrap_err();
     assert!(matches!(refusal, Error::Unreachable { queries: u64::MAX, .. }), "{refusal}");
     for ratio in [0.0, -1.0, f64::NAN, 1e9] {
-        let refusal =
-            confident_gnmax_sigmas_for(epsilon, delta, PLAIN, 10, ratio, &who, lattice).unwrap_err();
+        let refusal = goal(target, 10, &who).confident_gnmax_sigmas(ratio).unwrap_err();
         assert!(
             matches!(
                 refusal,

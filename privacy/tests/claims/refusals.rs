@@ -3,7 +3,7 @@
 use crate::data_dependent::{ANALYST, orders, scale};
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
-use conclave_privacy::calibrate::confident_gnmax_sigmas_for;
+use conclave_privacy::calibrate::Goal;
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
@@ -57,7 +57,9 @@ fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
 fn ratio(ratio: f64) -> Result<(NoiseScale, NoiseScale), Error> {
     let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)?;
     let (epsilon, delta) = (Epsilon::new(1.0)?, Delta::new(1e-5)?);
-    confident_gnmax_sigmas_for(epsilon, delta, FilterOrder::UNBOUNDED, 10, ratio, &who, Lattice::DEFAULT)
+    let (order, lattice) = (FilterOrder::UNBOUNDED, Lattice::DEFAULT);
+    let goal = Goal { epsilon, delta, order, queries: 10, sensitivity: &who, lattice, near: false };
+    goal.confident_gnmax_sigmas(ratio)
 }
 
 fn plan(shift: f64, times: f64) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::data_dependent::{orders, scale};
 use conclave_privacy::accountant::{
     epsilon_to_rho, epsilon_to_rho_within, filter_order_for, rho_to_epsilon, rho_to_epsilon_within,
 };
-use conclave_privacy::calibrate::{confident_gnmax_sigmas_for, gnmax_sigma_for};
+use conclave_privacy::calibrate::Goal;
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::ZcdpFilter;
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
@@ -295,8 +295,9 @@ fn the_same_budget_buys_less_noise_and_the_noise_fits() {
     let (who, sixteen) = (one_move(), FilterOrder::DEFAULT);
     let cap = epsilon_to_rho_within(epsilon, delta, sixteen);
     for queries in [80, 1000] {
-        let plain = gnmax_sigma_for(epsilon, delta, FilterOrder::UNBOUNDED, queries, &who, lattice).unwrap();
-        let sigma = gnmax_sigma_for(epsilon, delta, sixteen, queries, &who, lattice).unwrap();
+        let goal = Goal { epsilon, delta, order: sixteen, queries, sensitivity: &who, lattice, near: false };
+        let plain = Goal { order: FilterOrder::UNBOUNDED, ..goal }.gnmax_sigma().unwrap();
+        let sigma = goal.gnmax_sigma().unwrap();
         assert!(sigma.votes() < 0.85 * plain.votes(), "{sigma}, not much below {plain}");
         let asked = |sigma: NoiseScale| {
             let price = PrivacyEvent::GaussianNoisyMax { sigma }.price_within(&who, sixteen).unwrap();
@@ -304,10 +305,26 @@ fn the_same_budget_buys_less_noise_and_the_noise_fits() {
         };
         assert!(asked(sigma) <= cap);
         assert!(asked(noise(sigma.votes() * 0.999, 20)) > cap);
-        let (sigma1, sigma2) =
-            confident_gnmax_sigmas_for(epsilon, delta, sixteen, queries, 3.0, &who, lattice).unwrap();
+        let (sigma1, sigma2) = goal.confident_gnmax_sigmas(3.0).unwrap();
         let test = PrivacyEvent::GaussianThreshold { sigma1 }.price_within(&who, sixteen).unwrap();
         assert!(asked(sigma2).checked_add(test.checked_mul(queries).unwrap()).unwrap() <= cap);
+    }
+}
+
+#[test]
+fn estimated_noise_is_within_a_thousandth_or_so_of_certified_noise() {
+    let (delta, lattice, who) = (Delta::new(1e-5).unwrap(), Lattice::DEFAULT, one_move());
+    for (epsilon, queries) in [(0.5, 300), (3.0, 80), (6.0, 80), (6.0, 20)] {
+        let epsilon = Epsilon::new(epsilon).unwrap();
+        let order = filter_order_for(epsilon, delta);
+        let goal = Goal { epsilon, delta, order, queries, sensitivity: &who, lattice, near: false };
+        let near = Goal { near: true, ..goal };
+        let off = |near: NoiseScale, certified: NoiseScale| (near.votes() / certified.votes() - 1.0).abs();
+        let (found, certified) = (near.gnmax_sigma().unwrap(), goal.gnmax_sigma().unwrap());
+        assert!(off(found, certified) < 1.5e-3, "{epsilon:?}, {queries} queries: {found}, not {certified}");
+        let (found, certified) =
+            (near.confident_gnmax_sigmas(3.0).unwrap().1, goal.confident_gnmax_sigmas(3.0).unwrap().1);
+        assert!(off(found, certified) < 1.5e-3, "{epsilon:?}, {queries} queries: {found}, not {certified}");
     }
 }
 
