@@ -223,6 +223,10 @@ KINDS = {1: genesis, 2: lambda b: b.u(8), 3: account, 4: campaign, 5: reserve, 6
 
 
 def main():
+    if sys.argv[1:]:
+        # It reads standard input alone; whoever gives it anything gets told, rather than a verdict on nothing.
+        print(__doc__.strip(), file=sys.stderr)
+        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     head, seq = bytes(32), 0
     try:
         for line in sys.stdin:
