@@ -8,9 +8,14 @@
 //! most c = 2^-52·(levels + 4) in relative norm (Higham 2002, Theorem 24.2), and characteristic functions of modulus at most 1, a
 //! tilted mass is off by at most c (Σ n|m| + 1). Wrap-around adds what the tilted sum has outside the window, and the
 //! infinite mass what the sum has above it; both by Chernoff's bound.
+//!
+//! Taking the tilt back makes rounding near loss 0 as large as e^K(t), which limits the tilt where losses are large; the tail is
+//! then drowned. The moments ln E\[e^(tL)\] = t R(1+t) from which the tilt is chosen bound it too, as Rényi costs, and the smaller counts.
 
 use super::grid::{GridLaw, check_length, norm};
 use crate::Error;
+use crate::accountant::{Conversion, rdp_to_delta, rdp_to_epsilon};
+use crate::quantity::{Delta, Epsilon, RdpCurve, RdpOrder};
 use libm::{ceil, exp, expm1, log};
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex;
@@ -21,6 +26,8 @@ pub(super) struct Composition {
     step: f64,
     masses: Vec<f64>,
     infinite: f64,
+    /// The Rényi costs of the finite part, and the mass of the rest.
+    moments: (Option<RdpCurve>, f64),
 }
 
 impl Composition {
@@ -29,6 +36,7 @@ impl Composition {
         let step = parts[0].0.step;
         let log_moment =
             |t: f64| parts.iter().map(|(law, times)| *times as f64 * law.log_moment(t)).sum::<f64>();
+        let moments = moments(log_moment);
         let tilt = tilt_of(parts, step, log_moment);
         let at_tilt = log_moment(tilt);
         let (_, above) = chernoff(|t| log_moment(tilt + t) - at_tilt, log(OUTSIDE));
@@ -53,18 +61,30 @@ impl Composition {
             .map(|(index, mass)| (mass.max(0.0) + error) * untilt(index as f64 * step) * (1.0 + ROUNDING));
         let infinite = parts.iter().map(|(law, times)| law.infinite * *times as f64).sum::<f64>();
         let beyond = OUTSIDE * untilt(highest * step);
-        Ok(Self { step, masses: masses.collect(), infinite: infinite + beyond })
+        Ok(Self { step, masses: masses.collect(), infinite: infinite + beyond, moments: (moments, infinite) })
     }
 
     /// An upper bound on δ(ε), for ε >= 0.
     pub(super) fn delta(&self, epsilon: f64) -> f64 {
         let over = self.losses().rev().take_while(|(loss, _)| *loss > epsilon);
         let sum: f64 = over.map(|(loss, mass)| mass * -expm1(epsilon - loss)).sum();
-        ((sum + self.infinite) * (1.0 + ROUNDING)).min(1.0)
+        let by_masses = ((sum + self.infinite) * (1.0 + ROUNDING)).min(1.0);
+        match (&self.moments, Epsilon::new(epsilon)) {
+            ((Some(curve), infinite), Ok(epsilon)) => by_masses.min(rdp_to_delta(curve, epsilon) + infinite),
+            _ => by_masses,
+        }
     }
 
     /// The smallest ε >= 0 at which δ(ε) is at most `delta`, rounded up; infinite if there is none.
     pub(super) fn epsilon(&self, delta: f64) -> f64 {
+        let by_moments = match (&self.moments, Delta::new(delta - self.moments.1)) {
+            ((Some(curve), _), Ok(left)) => rdp_to_epsilon(curve, left, Conversion::Tight).epsilon,
+            _ => f64::INFINITY,
+        };
+        self.by_masses(delta).min(by_moments)
+    }
+
+    fn by_masses(&self, delta: f64) -> f64 {
         let delta = delta * (1.0 - ROUNDING) - self.infinite;
         if delta <= 0.0 {
             return f64::INFINITY;
@@ -99,6 +119,17 @@ fn tilt_of(parts: &[(GridLaw, u64)], step: f64, log_moment: impl Fn(f64) -> f64)
         tilt /= 1.05;
     }
     tilt
+}
+
+/// The Rényi costs R(1+t) = K(t)/t at the tilts that are tried, rounded up; those that are finite.
+fn moments(log_moment: impl Fn(f64) -> f64) -> Option<RdpCurve> {
+    let tilts = std::iter::successors(Some(SMALLEST_TILT), |t| Some(t * TILT_RATIO));
+    let costs = tilts.take_while(|t| *t < LARGEST_TILT).filter_map(|t| {
+        let cost = (log_moment(t) / t).max(0.0) * (1.0 + ROUNDING) + ROUNDING;
+        Some((RdpOrder::new(1.0 + t).ok()?, Some(cost).filter(|cost| cost.is_finite())?))
+    });
+    let (orders, costs): (Vec<_>, Vec<_>) = costs.unzip();
+    RdpCurve::new(orders, costs).ok()
 }
 
 /// The tilted sum on a cyclic grid of `length` points, loss 0 first, and how far off a mass may be.
