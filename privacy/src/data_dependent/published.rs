@@ -214,4 +214,41 @@ mod tests {
             }
         }
     }
+
+    #[derive(Deserialize)]
+    struct Bounds {
+        cases: Vec<Bound>,
+    }
+
+    #[derive(Deserialize)]
+    struct Bound {
+        votes: Vec<u64>,
+        #[serde(alias = "lambda")]
+        sigma: f64,
+        logq_mp: String,
+        logq_tfp: f64,
+    }
+
+    type LogQ = fn(&VoteCounts, Scale) -> f64;
+
+    #[test]
+    fn the_bound_on_a_wrong_answer_is_what_the_oracle_says() {
+        let oracle = |text| serde_json::from_str::<Bounds>(text).unwrap().cases;
+        let gnmax = oracle(include_str!("../../tests/vectors/gnmax_rdp.json"));
+        let lnmax = oracle(include_str!("../../tests/vectors/lnmax.json"));
+        for (cases, log_q) in [(gnmax, gnmax_log_q as LogQ), (lnmax, lnmax_log_q)] {
+            assert!(cases.len() >= 10);
+            for case in cases {
+                let counts = VoteCounts::new(case.votes).unwrap();
+                let found = log_q(&counts, Scale::new(case.sigma).unwrap());
+                let expected: f64 = case.logq_mp.parse().unwrap();
+                assert!((found / expected - 1.0).abs() < 1e-10, "{counts:?}: {found}, not {expected}");
+                assert!(
+                    (found / case.logq_tfp - 1.0).abs() < 1e-9,
+                    "{counts:?}: {found}, not {}",
+                    case.logq_tfp
+                );
+            }
+        }
+    }
 }

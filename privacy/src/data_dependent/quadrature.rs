@@ -13,9 +13,12 @@
 //!
 //! **Laplace noise**: between the places where a count (or its neighbour) lies, f_k is c e^(λt) Π (1 - w_l e^(-t)/2) with
 //! w_l <= 1: a sum of exponentials with |exponents| <= K. On an interval of length ℓ, n-point Gauss-Legendre has the
-//! error ℓ^(2n+1) (n!)^4/((2n+1) (2n)!^3)·max|f^(2n)|, and for every r > 0 the sum Σ|c_S||λ_S|^(2n) is at most
-//! (2n)! r^(-2n) e^(r(1+a)) Π (1 + w_l e^r/2) with a classes above. [`laplace_pieces`] halves ℓ until that is below 10^-17
-//! of the least value in the piece times ℓ.
+//! error ℓ^(2n+1) (n!)^4/((2n+1) (2n)!^3)·max|f^(2n)|, and |λ|^(2n) <= (2n)! r^(-2n) e^(r|λ|) for every r > 0. So with x from the left
+//! end, where a class whose count is above the piece is w e^x and one whose count is below it is 1 - w e^(-x), w <= 1/2 in the latter,
+//! the sum Σ|c_S||λ_S|^(2n) e^(λ_S x) is at most (2n)! r^(-2n) e^r Π w e^(r+ℓ) Π (1 + w e^r), where f itself is at least e^(-ℓ) Π w Π (1 - w):
+//! each class adds r + ℓ or ln((1 + w e^r)/(1 - w)) to the logarithm of the relative error. A count may be one vote higher or lower in the
+//! neighbour, on the other side of the piece even, and which of the two is larger depends on ℓ: the largest over the three places counts.
+//! [`laplace_pieces`] halves ℓ until that is below 10^-17.
 
 use crate::numerics::{NORMAL_REACH, extreme_mode};
 use libm::{exp, log, sqrt};
@@ -86,15 +89,16 @@ fn log_relative_error(values: &[(f64, f64)], shift: f64, from: f64, length: f64)
         // (n!)^4/(2n)!^2 <= (π n) 2^(-4n) e^(1/n).
         let mut log_bound = points * log(length / (4.0 * r)) + log(PI * points) + r + length;
         for (value, times) in values {
-            // A moved vote puts a count `shift` higher: the worse for a class below.
-            let depth = from - (value + shift);
-            log_bound += times
-                * if depth < 0.0 {
-                    r + length
-                } else {
-                    let weight = 0.5 * exp(-(from - (value + shift)).max(0.0));
-                    log((1.0 + weight * exp(r)) / (1.0 - weight))
-                };
+            let at_count = |count: f64| {
+                let depth = from - count;
+                if depth < 0.0 {
+                    return r + length;
+                }
+                let weight = 0.5 * exp(-depth);
+                log((1.0 + weight * exp(r)) / (1.0 - weight))
+            };
+            let places = [value - shift, *value, value + shift];
+            log_bound += times * places.map(at_count).into_iter().fold(0.0, f64::max);
         }
         log_bound
     };
@@ -146,6 +150,21 @@ mod tests {
             nodes.add_gauss_legendre(-1.0, 1.0);
             let sum: f64 = nodes.places.iter().zip(&nodes.weights).map(|(x, w)| w * x.powi(degree)).sum();
             assert!((sum * f64::from(degree + 1) / 2.0 - 1.0).abs() < 1e-13, "{degree}: {sum}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_piece_covers_a_class_on_either_side_of_it() {
+        // Noise about as large as a vote: the moved count lies above the piece where the count itself lies below it.
+        for shift in [0.5, 0.9, 1.0, 1.1, 2.0] {
+            for (from, length) in [(0.0, 0.05), (0.0, 1.0), (0.3, 0.2), (-0.4, 0.1)] {
+                let stated = log_relative_error(&[(0.0, 3.0)], shift, from, length);
+                for count in [-shift, 0.0, shift] {
+                    // As if no vote moved: the count lies on one side only.
+                    let there = log_relative_error(&[(count, 3.0)], 0.0, from, length);
+                    assert!(stated >= there, "shift {shift}, from {from}: {stated} below {there} at {count}");
+                }
+            }
         }
     }
 

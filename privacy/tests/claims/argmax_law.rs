@@ -1,6 +1,6 @@
 //! The mechanisms answer with the probabilities that were computed elsewhere.
 
-use crate::chi_square::{assert_fits, generator};
+use crate::chi_square::{FALSE_ALARM, assert_fits, generator, p_value};
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::mechanism::{
     ConfidentGnMax, Draw, ExponentialMechanism, GnMax, LnMax, Mechanism, Outcome, PermuteAndFlip, Ran,
@@ -25,6 +25,8 @@ struct Case {
     laplace: Vec<f64>,
     discrete_gaussian: Vec<f64>,
     discrete_laplace: Vec<f64>,
+    discrete_gaussian_lowest_index: Vec<f64>,
+    discrete_laplace_lowest_index: Vec<f64>,
     gumbel: Vec<f64>,
     permute_and_flip: Vec<f64>,
 }
@@ -127,6 +129,36 @@ fn on_the_lattice_of_whole_votes_ties_are_broken_uniformly_as_the_oracle_says() 
         assert_law(GnMax::new(scale).into(), &case.votes, &case.discrete_gaussian);
         assert_law(LnMax::new(scale).into(), &case.votes, &case.discrete_laplace);
     }
+}
+
+#[test]
+fn ties_that_the_lowest_index_won_would_be_seen() {
+    // The oracle has that law too. Where it differs enough, draws that fit the fair one do not fit it: both ways.
+    let votes_only = Lattice::new(0).unwrap();
+    let mut seen = 0;
+    for case in cases().into_iter().filter(|case| case.scale >= 1.0) {
+        let scale = NoiseScale::from_votes(case.scale, votes_only).unwrap();
+        let laws = [
+            (
+                Mechanism::from(GnMax::new(scale)),
+                &case.discrete_gaussian,
+                &case.discrete_gaussian_lowest_index,
+            ),
+            (Mechanism::from(LnMax::new(scale)), &case.discrete_laplace, &case.discrete_laplace_lowest_index),
+        ];
+        for (mechanism, fair, lowest) in laws {
+            let statistic: f64 = fair.iter().zip(lowest).map(|(p, q)| (p - q).powi(2) / q.max(1e-3)).sum();
+            if statistic * (DRAWS as f64) < 200.0 {
+                continue;
+            }
+            let name = format!("{mechanism:?} of {:?}, lowest index", case.votes);
+            let release = |counts: &VoteCounts, generator: &mut _| mechanism.release(counts, generator);
+            let p = p_value(&answers(release, &case.votes, &name), lowest);
+            assert!(p < FALSE_ALARM, "{name}: p = {p:e}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "{seen}");
 }
 
 #[test]

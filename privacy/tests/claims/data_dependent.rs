@@ -199,7 +199,10 @@ struct PaperCase {
     queries: usize,
     expected_answered: f64,
     tfp_bound: PaperResult,
+    exact_one_sided: PaperResult,
     exact_two_sided: PaperResult,
+    data_independent_tfp: PaperResult,
+    data_independent_exact: PaperResult,
 }
 
 #[derive(Deserialize)]
@@ -255,10 +258,50 @@ fn the_real_votes_of_2018_cost_what_the_paper_says_and_exactly_half_of_it() {
                 expected_sum(&mut DataDependent::new(mechanism, method, &at), votes, at.len());
             assert_close(name, &[answered], &[case.expected_answered], 1e-9);
             assert_close(name, &rdp, &expected.rdp, tolerance);
+            let one_sided = rdp.iter().zip(&case.exact_one_sided.rdp);
+            assert!(
+                one_sided.clone().all(|(found, exact)| *found >= exact * (1.0 - 1e-7)),
+                "{name} {method:?}"
+            );
             let curve = RdpCurve::new(at.clone(), rdp).unwrap();
             let epsilon = |conversion| rdp_to_epsilon(&curve, delta, conversion).epsilon;
             assert_close(name, &[epsilon(Conversion::Classic)], &[expected.eps_classic], tolerance);
             assert_close(name, &[epsilon(Conversion::Tight)], &[expected.eps_cks], tolerance);
+        }
+    }
+}
+
+#[test]
+fn the_worst_case_over_all_votes_is_that_of_the_oracle_and_never_below() {
+    let oracle: Paper =
+        serde_json::from_str(include_str!("../vectors/pate2018_exact_accounting.json")).unwrap();
+    for (name, case) in &oracle.datasets {
+        let (threshold, sigma1, sigma2) = (case.threshold, scale(case.sigma1), scale(case.sigma2));
+        let mut question = Question {
+            mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 },
+            delta: Delta::new(case.delta).unwrap(),
+            orders: orders(&oracle.orders),
+            conversion: Conversion::Classic,
+            answered: Answered::Expected,
+            checkpoints: vec![case.queries],
+            curves: false,
+        };
+        let votes = &votes_of(name)[..case.queries];
+        for conversion in [Conversion::Classic, Conversion::Tight] {
+            question.conversion = conversion;
+            for (accountant, expected, below, above) in [
+                (AccountantName::Rdp, &case.data_independent_tfp, 1e-9, 1e-9),
+                (AccountantName::ExactWorstCase, &case.data_independent_exact, 1e-5, 1e-4),
+            ] {
+                let (found, _) = account(accountant, &question, votes, &ANALYST, || ()).unwrap();
+                let classic = conversion == Conversion::Classic;
+                let expected = if classic { expected.eps_classic } else { expected.eps_cks };
+                let off = found[0].loss.epsilon / expected - 1.0;
+                assert!(
+                    off >= -below && off <= above,
+                    "{name} {accountant:?} {conversion:?}: off by {off:e}"
+                );
+            }
         }
     }
 }
@@ -283,6 +326,7 @@ struct RealCase {
     gnmax_dd: Epsilons,
     gnmax_di: Epsilons,
     lnmax_dd: Epsilons,
+    threshold_dd: Epsilons,
 }
 
 #[derive(Deserialize)]
@@ -303,12 +347,15 @@ fn the_real_votes_of_2018_give_the_published_epsilons_and_best_orders() {
         let confident = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
         let gnmax = NoisyVote::GnMax { sigma: sigma2 };
         let lnmax = NoisyVote::LnMax { scale: scale(case.lnmax_lambda) };
+        // Only the threshold test: no answer is ever charged.
+        let tested = (confident, AccountantName::RdpDataDependent, &case.threshold_dd);
         for (mechanism, accountant, expected) in [
             (confident, AccountantName::RdpDataDependent, &case.conf_expected_dd),
             (confident, AccountantName::Rdp, &case.conf_expected_di),
             (gnmax, AccountantName::RdpDataDependent, &case.gnmax_dd),
             (gnmax, AccountantName::Rdp, &case.gnmax_di),
             (lnmax, AccountantName::RdpDataDependent, &case.lnmax_dd),
+            tested,
         ] {
             for (conversion, epsilon, order) in [
                 (Conversion::Classic, expected.eps_classic, expected.order_classic),
@@ -319,7 +366,11 @@ fn the_real_votes_of_2018_give_the_published_epsilons_and_best_orders() {
                     delta: Delta::new(case.delta).unwrap(),
                     orders: orders(&oracle.orders),
                     conversion,
-                    answered: Answered::Expected,
+                    answered: if std::ptr::eq(expected, tested.2) {
+                        Answered::Stated(0)
+                    } else {
+                        Answered::Expected
+                    },
                     checkpoints: vec![case.queries],
                     curves: false,
                 };
