@@ -3,20 +3,24 @@
 //! | accountant | composes | events | δ |
 //! |---|---|---|---|
 //! | [`PureAccountant`] | ε, by addition | all without Gaussian noise | any; it holds at δ = 0 |
+//! | [`AdvancedAccountant`] | ε, as randomised responses compose | all without Gaussian noise | of the theorem |
 //! | [`ZcdpAccountant`] | ρ, by addition of whole units | all | by conversion |
 //! | [`RdpAccountant`] | R(α) at each order, by addition | all | by conversion |
 //!
-//! All three are data-independent, so what they say may be published. Each says which events it can price and
+//! All of them are data-independent, so what they say may be published. Each says which events it can price and
 //! refuses the others with [`Error::UnsupportedEvent`]: never a guess. All round towards more loss.
 //! Enforcement uses none of them but the integers of [`crate::filter`]; these are for planning, for reports
 //! and for comparison with the literature.
 
+mod advanced;
 mod conversion;
 mod pure;
 mod rdp;
 mod truncated;
 mod zcdp;
 
+pub use advanced::AdvancedAccountant;
+pub(crate) use advanced::advanced_epsilon;
 pub(crate) use conversion::rho_to_loss;
 pub use conversion::{
     Conversion, epsilon_to_rho, rdp_to_delta, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic,

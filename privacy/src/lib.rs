@@ -51,6 +51,7 @@
 //! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
 //! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |
 //! | a record moves at most k counts in a campaign | brute force over small campaigns | exact | [`contribution`] |
+//! | k steps of pure DP are (ε, δ)-DP, however chosen | Kairouz, Oh and Viswanath 2015, Theorems 3.3 and 3.5 | up | [`accountant`] |
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
 //! | a Theorem 6 cost may be published with noise | Papernot et al. 2018, Algorithm 3 and Theorem 23, where C5 and C6 hold: seen on a grid, not proven | as published | [`smooth_sensitivity`] |

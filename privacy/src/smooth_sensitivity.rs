@@ -10,6 +10,15 @@
 //! β(B_U(q)) - β(q) on \[0, B_L(q0)\] (C6). [`GnMaxSensitivity::new`] checks both on a fine grid and refuses
 //! parameters that fail (σ = 20, K = 10, α = 25 does). A grid is evidence, not a proof between its points.
 //!
+//! Noise and order cannot be exchanged unnoticed, as they once were:
+//!
+//! ```compile_fail,E0308
+//! use conclave_privacy::quantity::{RdpOrder, Scale};
+//! use conclave_privacy::smooth_sensitivity::GnMaxSensitivity;
+//! GnMaxSensitivity::new(RdpOrder::new(10.0)?, 10, Scale::new(40.0)?)?;
+//! # Ok::<(), conclave_privacy::Error>(())
+//! ```
+//!
 //! Only the Theorem 6 cost can be sanitised like this; the exact cost has no such analysis and stays
 //! [secret](crate::secret).
 

@@ -28,17 +28,7 @@ impl Accountant for PureAccountant {
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {
-        let scale = match *event {
-            PrivacyEvent::LaplaceNoisyMax { scale }
-            | PrivacyEvent::ExponentialNoisyMax { scale }
-            | PrivacyEvent::GumbelNoisyMax { scale } => scale,
-            PrivacyEvent::GaussianNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => {
-                let fix = "use zcdp or rdp for Gaussian noise";
-                return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
-            }
-        };
-        let numerator = 2 * u128::from(sensitivity.moves());
-        let each = Rho::ratio_up("epsilon", numerator, scale.lattice().bits().into(), scale.steps().into())?;
+        let each = epsilon(event, sensitivity, self.name())?;
         let sum = each.checked_mul(times).and_then(|cost| cost.checked_add(self.epsilon_units));
         self.epsilon_units = sum.ok_or(Error::CostOverflow { field: "epsilon" })?;
         Ok(())
@@ -47,4 +37,23 @@ impl Accountant for PureAccountant {
     fn loss(&self, _delta: Delta) -> Loss {
         Loss { epsilon: self.epsilon_units.to_f64_up(), order: None }
     }
+}
+
+/// ε of one `event`, rounded up; refuses Gaussian noise in the name of `accountant`.
+pub(super) fn epsilon(
+    event: &PrivacyEvent,
+    sensitivity: &Sensitivity,
+    accountant: &'static str,
+) -> Result<Rho, Error> {
+    let scale = match *event {
+        PrivacyEvent::LaplaceNoisyMax { scale }
+        | PrivacyEvent::ExponentialNoisyMax { scale }
+        | PrivacyEvent::GumbelNoisyMax { scale } => scale,
+        PrivacyEvent::GaussianNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => {
+            let fix = "use zcdp or rdp for Gaussian noise";
+            return Err(Error::UnsupportedEvent { accountant, event: event.name(), fix });
+        }
+    };
+    let numerator = 2 * u128::from(sensitivity.moves());
+    Rho::ratio_up("epsilon", numerator, scale.lattice().bits().into(), scale.steps().into())
 }

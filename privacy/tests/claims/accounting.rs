@@ -2,8 +2,8 @@
 
 use conclave_privacy::Error;
 use conclave_privacy::accountant::{
-    Accountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant, epsilon_to_rho, rdp_to_delta,
-    rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic,
+    Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
+    epsilon_to_rho, rdp_to_delta, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic,
 };
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, RdpCurve, RdpOrder, Rho};
@@ -171,6 +171,7 @@ fn nothing_spent_is_no_loss() {
 fn all_accountants() -> Vec<Box<dyn Accountant>> {
     vec![
         Box::new(PureAccountant::new()),
+        Box::new(AdvancedAccountant::new()),
         Box::new(ZcdpAccountant::new(Conversion::Tight)),
         Box::new(RdpAccountant::new(Conversion::Tight)),
     ]
@@ -239,17 +240,40 @@ fn the_default_orders_are_within_a_thousandth_of_the_best_order() {
 
 #[test]
 fn an_event_that_an_accountant_cannot_price_is_refused_and_changes_nothing() {
-    let mut pure = PureAccountant::new();
-    pure.add(&PrivacyEvent::LaplaceNoisyMax { scale: votes(20.0) }, &one_move(), 3).unwrap();
-    let before = pure.loss(delta(1e-5));
-    for event in [
-        PrivacyEvent::GaussianNoisyMax { sigma: votes(40.0) },
-        PrivacyEvent::GaussianThreshold { sigma1: votes(40.0) },
-    ] {
-        let refusal = pure.add(&event, &one_move(), 1).unwrap_err();
-        assert!(matches!(refusal, Error::UnsupportedEvent { accountant: "pure", .. }), "{refusal}");
+    let without_gaussians: [Box<dyn Accountant>; 2] =
+        [Box::new(PureAccountant::new()), Box::new(AdvancedAccountant::new())];
+    for mut account in without_gaussians {
+        account.add(&PrivacyEvent::LaplaceNoisyMax { scale: votes(20.0) }, &one_move(), 3).unwrap();
+        let before = account.loss(delta(1e-5));
+        for event in [
+            PrivacyEvent::GaussianNoisyMax { sigma: votes(40.0) },
+            PrivacyEvent::GaussianThreshold { sigma1: votes(40.0) },
+        ] {
+            let refusal = account.add(&event, &one_move(), 1).unwrap_err();
+            assert!(
+                matches!(refusal, Error::UnsupportedEvent { accountant, .. } if accountant == account.name()),
+                "{refusal}"
+            );
+        }
+        assert_eq!(account.loss(delta(1e-5)), before);
     }
-    assert_eq!(pure.loss(delta(1e-5)), before);
+}
+
+#[test]
+fn advanced_composition_of_different_steps_lies_between_them_and_never_above_their_sum() {
+    let of = |parts: &[(f64, u64)]| {
+        let mut account = AdvancedAccountant::new();
+        for (scale, times) in parts {
+            let event = PrivacyEvent::ExponentialNoisyMax { scale: votes(*scale) };
+            account.add(&event, &one_move(), *times).unwrap();
+        }
+        account.loss(delta(1e-6)).epsilon
+    };
+    let (dear, cheap, mixed) = (of(&[(20.0, 500)]), of(&[(40.0, 500)]), of(&[(20.0, 250), (40.0, 250)]));
+    assert!(cheap < mixed && mixed <= dear, "{cheap} {mixed} {dear}");
+    assert!(mixed < 0.5 * (250.0 * 0.1 + 250.0 * 0.05), "{mixed} composes no better than a sum");
+    // Few steps: the sum is less than what a theorem with a tail says.
+    assert!(of(&[(20.0, 1), (40.0, 1)]) <= 0.15 * (1.0 + 1e-9));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 //! elsewhere.
 
 use conclave_privacy::Error;
-use conclave_privacy::accountant::{Accountant, PureAccountant, epsilon_to_rho};
+use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, epsilon_to_rho};
+use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
 use conclave_privacy::calibrate::Goal;
+use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::{GdpFilter, ZcdpFilter};
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
@@ -58,6 +60,35 @@ fn target(case: &Case) -> (Epsilon, Delta) {
 
 fn sensitivity(unit: PrivacyUnit) -> Sensitivity {
     Sensitivity::of(unit, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap()
+}
+
+#[test]
+fn the_gdp_accountant_gives_back_the_epsilon_from_which_its_noise_was_made() {
+    for case in cases() {
+        let (epsilon, delta) = target(&case);
+        for Calibrated { queries, exact_gaussian, .. } in &case.gnmax {
+            let question = Question {
+                mechanism: NoisyVote::GnMax { sigma: Scale::new(*exact_gaussian).unwrap() },
+                delta,
+                orders: Vec::new(),
+                conversion: Conversion::Tight,
+                answered: Answered::All,
+                checkpoints: Vec::new(),
+                curves: false,
+            };
+            let queries = u32::try_from(*queries).unwrap();
+            let found = account_in_advance(AccountantName::Gdp, &question, queries).unwrap();
+            assert!((found.publishable, found.order_at_end) == (true, false));
+            let off = found.loss.epsilon / epsilon.get() - 1.0;
+            // The oracle's σ has sixteen digits.
+            assert!(
+                off > -1e-12 && off < 1e-9,
+                "{queries} queries: {}, not {}",
+                found.loss.epsilon,
+                epsilon.get()
+            );
+        }
+    }
 }
 
 #[test]

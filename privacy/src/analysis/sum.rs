@@ -1,0 +1,190 @@
+//! The sum of what queries cost, by each accountant in its own measure.
+
+use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING};
+use crate::Error;
+use crate::accountant::Conversion;
+use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
+use crate::data_dependent::{NoisyVote, StepCosts};
+use crate::pld::{FixedPlan, PlannedNoise};
+use crate::quantity::{Delta, RdpCurve, Rho};
+use libm::{log, sqrt};
+
+/// Costs summed so far.
+pub(super) struct Sum<'a> {
+    accountant: AccountantName,
+    question: &'a Question,
+    pub(super) rdp: Vec<f64>,
+    /// With a stated number of answers and data-dependent prices: the argmax costs per order, of which the dearest count.
+    dearest: Vec<Vec<f64>>,
+    pub(super) queries: usize,
+    pub(super) answered: f64,
+}
+
+impl<'a> Sum<'a> {
+    pub(super) fn new(accountant: AccountantName, question: &'a Question) -> Self {
+        let orders = question.orders.len();
+        Self {
+            accountant,
+            question,
+            rdp: vec![0.0; orders],
+            dearest: vec![Vec::new(); orders],
+            queries: 0,
+            answered: 0.0,
+        }
+    }
+
+    /// Whether the policy for answers matters at all.
+    pub(super) const fn confident(&self) -> bool {
+        matches!(self.question.mechanism, NoisyVote::ConfidentGnMax { .. })
+    }
+
+    /// The cost of one query by itself.
+    pub(super) fn one(&self, costs: &Costs) -> Vec<f64> {
+        match costs {
+            Costs::Joint(rdp, _) => rdp.clone(),
+            Costs::Steps(steps) => {
+                let expected = self.confident() && self.question.answered == Answered::Expected;
+                let worst = self.accountant == AccountantName::ExactWorstCase;
+                let weight = if expected && !worst { steps.answered } else { 1.0 };
+                let thresholds = steps.threshold.iter().flatten().copied().chain(std::iter::repeat(0.0));
+                steps
+                    .argmax
+                    .iter()
+                    .zip(thresholds)
+                    .map(|(argmax, threshold)| threshold + weight * argmax)
+                    .collect()
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, costs: Costs) {
+        self.queries += 1;
+        match costs {
+            Costs::Joint(rdp, answered) => {
+                self.answered += answered;
+                add_to(&mut self.rdp, &rdp, 1.0);
+            }
+            Costs::Steps(StepCosts { threshold, argmax, answered }) => {
+                if let Some(threshold) = threshold {
+                    add_to(&mut self.rdp, &threshold, 1.0);
+                }
+                match self.question.answered {
+                    Answered::Stated(most) if self.confident() => {
+                        self.answered = (self.queries as f64).min(most as f64);
+                        for (costs, cost) in self.dearest.iter_mut().zip(argmax) {
+                            costs.push(cost);
+                        }
+                    }
+                    Answered::Expected if self.confident() => {
+                        self.answered += answered;
+                        add_to(&mut self.rdp, &argmax, answered);
+                    }
+                    _ => {
+                        self.answered += 1.0;
+                        add_to(&mut self.rdp, &argmax, 1.0);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn account(&self) -> Result<Account, Error> {
+        let by_votes =
+            self.confident() && matches!(self.question.answered, Answered::Expected | Answered::Joint);
+        let loss = self.loss()?;
+        let (first, last) = (self.question.orders.first(), self.question.orders.last());
+        let ends = [first, last].map(|end| end.map(|order| order.get()));
+        Ok(Account {
+            accountant: self.accountant,
+            queries: self.queries,
+            answered: self.answered,
+            loss,
+            order_at_end: self.accountant.on_grid() && loss.order.is_some() && ends.contains(&loss.order),
+            publishable: self.accountant.cost_publishable() && !by_votes,
+            cost_publishable: self.accountant.cost_publishable(),
+        })
+    }
+
+    fn loss(&self) -> Result<Loss, Error> {
+        let (queries, answered) = (self.queries as f64, self.answered);
+        let Question { delta, conversion, mechanism, .. } = self.question;
+        Ok(match self.accountant {
+            AccountantName::Pure => {
+                let epsilon = 2.0 * queries / mechanism.argmax().scale() * (1.0 + ROUNDING);
+                Loss { epsilon, order: None }
+            }
+            AccountantName::Advanced => {
+                let each = 2.0 / mechanism.argmax().scale() * (1.0 + ROUNDING);
+                Loss { epsilon: advanced_epsilon(each, queries, *delta), order: None }
+            }
+            AccountantName::Zcdp => zcdp_loss(self.zcdp(queries, answered)?, *delta, *conversion),
+            // Gaussians compose to one Gaussian, whether their number is fixed before (a plan) or not (a filter).
+            AccountantName::Pld | AccountantName::Gdp => {
+                Loss { epsilon: FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), order: None }
+            }
+            _ => {
+                let mut rdp = self.rdp.clone();
+                for (sum, costs) in rdp.iter_mut().zip(&self.dearest).filter(|(_, costs)| !costs.is_empty()) {
+                    let mut costs = costs.clone();
+                    costs.sort_unstable_by(|a, b| b.total_cmp(a));
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a number of queries"
+                    )]
+                    let most = answered as usize;
+                    *sum += costs[..most].iter().sum::<f64>();
+                }
+                // Each of the additions may have lost half a unit in the last place.
+                let up = 1.0 + 2.0 * f64::EPSILON * (queries + 4.0);
+                let rdp = rdp.into_iter().map(|cost| cost * up).collect();
+                let curve = RdpCurve::new(self.question.orders.clone(), rdp)?;
+                rdp_to_epsilon(&curve, *delta, *conversion)
+            }
+        })
+    }
+
+    fn zcdp(&self, queries: f64, answered: f64) -> Result<Rho, Error> {
+        let inverse_square = |scale: f64| 1.0 / (scale * scale);
+        let nats = match self.question.mechanism {
+            NoisyVote::LnMax { scale } => 2.0 * queries * inverse_square(scale.get()),
+            NoisyVote::GnMax { sigma } => queries * inverse_square(sigma.get()),
+            NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
+                0.5 * queries * inverse_square(sigma1.get()) + answered * inverse_square(sigma2.get())
+            }
+        };
+        Rho::from_nats_up(nats * (1.0 + ROUNDING)).ok_or(Error::CostOverflow { field: "rho" })
+    }
+
+    fn plan(&self, queries: f64, answered: f64) -> Vec<PlannedNoise> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of queries")]
+        let twice = 2 * queries as u64;
+        match self.question.mechanism {
+            // One moved vote shifts two counts by one each.
+            NoisyVote::LnMax { scale } => vec![PlannedNoise::Laplace { scale, shift: 1.0, times: twice }],
+            NoisyVote::GnMax { sigma } => {
+                vec![PlannedNoise::Gaussian { scale: sigma, shift: std::f64::consts::SQRT_2, times: queries }]
+            }
+            NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => vec![
+                PlannedNoise::Gaussian { scale: sigma1, shift: 1.0, times: queries },
+                PlannedNoise::Gaussian { scale: sigma2, shift: std::f64::consts::SQRT_2, times: answered },
+            ],
+        }
+    }
+}
+
+fn zcdp_loss(rho: Rho, delta: Delta, conversion: Conversion) -> Loss {
+    match conversion {
+        Conversion::Tight => rho_to_loss(rho, delta),
+        Conversion::Classic => {
+            let order = 1.0 + sqrt(-log(delta.get()) / rho.to_f64_up());
+            Loss { epsilon: rho_to_epsilon_classic(rho, delta), order: order.is_finite().then_some(order) }
+        }
+    }
+}
+
+pub(super) fn add_to(sum: &mut [f64], costs: &[f64], weight: f64) {
+    for (sum, cost) in sum.iter_mut().zip(costs) {
+        *sum += weight * cost;
+    }
+}
