@@ -142,6 +142,19 @@ pub enum Error {
         /// The budget of the target.
         cap: Rho,
     },
+    /// A condition under which a sensitivity is proven could not be shown to hold.
+    #[error(
+        "condition {condition} of the smooth sensitivity is not certified at sigma {sigma} and order {order}: \
+         choose a smaller order or more noise"
+    )]
+    Uncertified {
+        /// The condition, by its name in the paper.
+        condition: &'static str,
+        /// σ, in votes.
+        sigma: f64,
+        /// The Rényi order.
+        order: f64,
+    },
     /// A bound on contributions says nothing about this unit.
     #[error("the unit {unit} may add to any number of counts: protect records or subjects")]
     UnboundedUnit {
@@ -206,6 +219,7 @@ mod tests {
             Error::RecordOutOfRange { records: 3 },
             Error::VotesTwice,
             Error::Unreachable { queries: 7, cap: rho },
+            Error::Uncertified { condition: "C6", sigma: 20.0, order: 25.0 },
             Error::UnboundedUnit { unit: "organisation" },
             Error::Classes { value: 1, max: 9 },
             Error::VoteOutOfRange { max: 9 },

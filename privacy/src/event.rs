@@ -13,6 +13,7 @@
 //! | [`GumbelNoisyMax`](PrivacyEvent::GumbelNoisyMax) | m²/(2b²) | log ratios lie in a range of η = 2m/b, and η-bounded range implies η²/8-zCDP (Cesar and Rogers 2021) |
 //! | [`GaussianNoisyMax`](PrivacyEvent::GaussianNoisyMax) | m²/σ² | the whole noisy histogram has ρ = Σv²/(2σ²) and Σv² <= 2m² |
 //! | [`GaussianThreshold`](PrivacyEvent::GaussianThreshold) | m²/(2σ1²) | the largest count changes by at most m |
+//! | [`SanitisedCost`](PrivacyEvent::SanitisedCost) | at bounded orders only, one moved vote | [`release_cost`](crate::smooth_sensitivity::release_cost) over the order; it is infinite at large ones |
 //!
 //! # Why they hold on the lattice as they stand
 //! Counts differ by whole votes, hence by whole steps. For a shift by whole steps the Rényi divergence of the
@@ -24,6 +25,7 @@
 
 use crate::Error;
 use crate::quantity::{FilterOrder, NoiseScale, Rho};
+use crate::smooth_sensitivity::{Smoothing, sanitised_cost};
 use crate::unit::Sensitivity;
 use crate::worst_case::{self, Step};
 use std::fmt;
@@ -56,6 +58,13 @@ pub enum PrivacyEvent {
         /// The Gaussian parameter σ1.
         sigma1: NoiseScale,
     },
+    /// A cost that depends on the votes, with Gaussian noise of σ smooth sensitivities.
+    SanitisedCost {
+        /// β of the smooth sensitivity.
+        beta: Smoothing,
+        /// σ, in smooth sensitivities where other events have votes.
+        sigma: NoiseScale,
+    },
 }
 
 impl PrivacyEvent {
@@ -67,6 +76,10 @@ impl PrivacyEvent {
             Self::GumbelNoisyMax { scale } => (1, 2, scale),
             Self::GaussianNoisyMax { sigma } => (1, 1, sigma),
             Self::GaussianThreshold { sigma1 } => (1, 2, sigma1),
+            Self::SanitisedCost { .. } => {
+                let fix = "use an account that bounds the orders up to some order below 1/(2 beta)";
+                return Err(self.unsupported("zcdp", fix));
+            }
         };
         let moves = u128::from(sensitivity.moves());
         let steps = u128::from(scale.steps());
@@ -77,6 +90,9 @@ impl PrivacyEvent {
     /// what is drawn where it is known ([`crate::worst_case`]; Gaussian noise, one moved vote), and never above
     /// [`PrivacyEvent::price`], which bounds every order and is the price without a limit.
     pub fn price_within(&self, sensitivity: &Sensitivity, order: FilterOrder) -> Result<Rho, Error> {
+        if let Self::SanitisedCost { beta, sigma } = *self {
+            return self.sanitised_price(beta, sigma, sensitivity, order);
+        }
         let published = self.price(sensitivity)?;
         let exact =
             self.searched(sensitivity).and_then(|(step, scale)| worst_case::price(step, scale, order));
@@ -86,6 +102,9 @@ impl PrivacyEvent {
     /// An estimate of [`PrivacyEvent::price_within`] in nats, within about a thousandth on either side and without a search:
     /// where to look for a scale, never what is charged.
     pub(crate) fn price_near(&self, sensitivity: &Sensitivity, order: FilterOrder) -> Result<f64, Error> {
+        if let Self::SanitisedCost { .. } = self {
+            return Ok(self.price_within(sensitivity, order)?.to_f64_up());
+        }
         let published = self.price(sensitivity)?.to_f64_up();
         let estimate =
             self.searched(sensitivity).and_then(|(step, scale)| worst_case::near(step, scale, order));
@@ -103,7 +122,37 @@ impl PrivacyEvent {
             Self::LaplaceNoisyMax { .. } | Self::ExponentialNoisyMax { .. } | Self::GumbelNoisyMax { .. } => {
                 None
             }
+            // Priced by itself.
+            Self::SanitisedCost { .. } => None,
         }
+    }
+
+    /// The largest R(α)/α over the orders of the account; none beyond which it is not bounded.
+    fn sanitised_price(
+        &self,
+        beta: Smoothing,
+        sigma: NoiseScale,
+        sensitivity: &Sensitivity,
+        order: FilterOrder,
+    ) -> Result<Rho, Error> {
+        if order.is_unbounded() {
+            return self.price(sensitivity);
+        }
+        if sensitivity.moves() != 1 {
+            let fix = "protect a unit that moves one vote: smooth sensitivity is of single moves";
+            return Err(self.unsupported("truncated zcdp", fix));
+        }
+        let costs = order.orders().iter().map(|alpha| Some(sanitised_cost(*alpha, beta, sigma)? / alpha));
+        let largest = costs.collect::<Option<Vec<_>>>().map(|costs| costs.into_iter().fold(0.0, f64::max));
+        let Some(largest) = largest else {
+            let fix = "choose a beta below 1/(2 order), for the largest order of the account";
+            return Err(self.unsupported("truncated zcdp", fix));
+        };
+        Rho::from_nats_up(largest).ok_or(Error::CostOverflow { field: "price" })
+    }
+
+    const fn unsupported(&self, accountant: &'static str, fix: &'static str) -> Error {
+        Error::UnsupportedEvent { accountant, event: self.name(), fix }
     }
 
     /// What happened, in a few words.
@@ -114,6 +163,7 @@ impl PrivacyEvent {
             Self::GumbelNoisyMax { .. } => "Gumbel noisy max",
             Self::GaussianNoisyMax { .. } => "Gaussian noisy max",
             Self::GaussianThreshold { .. } => "Gaussian threshold test",
+            Self::SanitisedCost { .. } => "sanitised cost",
         }
     }
 
@@ -123,7 +173,7 @@ impl PrivacyEvent {
             Self::LaplaceNoisyMax { scale }
             | Self::ExponentialNoisyMax { scale }
             | Self::GumbelNoisyMax { scale } => scale,
-            Self::GaussianNoisyMax { sigma } => sigma,
+            Self::GaussianNoisyMax { sigma } | Self::SanitisedCost { sigma, .. } => sigma,
             Self::GaussianThreshold { sigma1 } => sigma1,
         }
     }

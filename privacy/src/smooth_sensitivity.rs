@@ -4,11 +4,12 @@
 //! function β(q) of the bound q on a wrong answer; one vote changes q at most to B_U(q) or B_L(q). [`GnMaxSensitivity`] gives
 //! the largest change of β within d further moved votes, for each d; sums of these over queries, discounted by e^(-βd), are
 //! the smooth sensitivity SS (Nissim, Raskhodnikova and Smith 2007), and publishing R + SS·N(0, σ_ss²) itself costs
-//! [`release_cost`] (Theorem 23).
+//! [`release_cost`], which is more than their Theorem 23 says. [`SanitisedRelease`] draws it; its parameters are fixed before.
 //!
 //! The local sensitivities are proven under two conditions on β: it does not fall on \[0, q0\] (C5), and neither does
-//! β(B_U(q)) - β(q) on \[0, B_L(q0)\] (C6). [`GnMaxSensitivity::new`] checks both on a fine grid and refuses
-//! parameters that fail (σ = 20, K = 10, α = 25 does). A grid is evidence, not a proof between its points.
+//! β(B_U(q)) - β(q) on \[0, B_L(q0)\] (C6). The paper looked at both on a grid; [`GnMaxSensitivity::new`] shows them by interval
+//! arithmetic, from q = 0 on, with every rounding outwards, and refuses parameters for which it cannot (σ = 20, K = 10, α = 25, say, where C6 is
+//! false) with [`Error::Uncertified`].
 //!
 //! Noise and order cannot be exchanged unnoticed, as they once were:
 //!
@@ -22,12 +23,20 @@
 //! Only the Theorem 6 cost can be sanitised like this; the exact cost has no such analysis and stays
 //! [secret](crate::secret).
 
+mod certificate;
+mod interval;
+mod release;
+
+pub(crate) use release::sanitised_cost;
+pub use release::{SanitisedRelease, Smoothing, published_release_cost, release_cost};
+
 use crate::Error;
 use crate::counts::VoteCounts;
 use crate::data_dependent::{Theorem6, gnmax_log_q, threshold_rdp};
 use crate::numerics::{log_normal_cdf, normal_quantile};
 use crate::quantity::{RdpOrder, Scale, in_range};
 use crate::secret::Secret;
+use certificate::{Condition, Cost};
 use libm::{exp, log, log1p};
 use std::f64::consts::SQRT_2;
 
@@ -43,10 +52,10 @@ pub struct GnMaxSensitivity {
 }
 
 impl GnMaxSensitivity {
-    /// For noise σ, `classes` classes and one order. Refuses fewer than two classes, and parameters for which conditions C5
-    /// or C6 are seen to fail.
+    /// For noise σ, `classes` classes and one order. Refuses fewer than two classes or more than there may be, and parameters for
+    /// which conditions C5 and C6 are not certified.
     pub fn new(sigma: Scale, classes: usize, order: RdpOrder) -> Result<Self, Error> {
-        if classes < VoteCounts::CLASSES_MIN {
+        if !(VoteCounts::CLASSES_MIN..=VoteCounts::CLASSES_MAX).contains(&classes) {
             return Err(Error::Classes { value: classes, max: VoteCounts::CLASSES_MAX });
         }
         let mut this = Self {
@@ -95,6 +104,11 @@ impl GnMaxSensitivity {
             log_q = walk.log_q();
         }
         Secret::new(sensitivities)
+    }
+
+    /// The Theorem 6 cost of one answer at these votes, in nats: what [`GnMaxSensitivity::local`] is the sensitivity of.
+    pub fn cost_of(&self, counts: &VoteCounts) -> Secret<f64> {
+        Secret::new(self.cost(gnmax_log_q(counts, self.sigma)))
     }
 
     /// The largest change of the cost by one vote at q.
@@ -153,19 +167,19 @@ impl GnMaxSensitivity {
         low
     }
 
-    /// C5 and C6 on a grid of ln q.
+    /// C5 and C6 up to q0, by interval arithmetic.
     fn check_conditions(&self) -> Result<(), Error> {
-        let grid = |from: f64| {
-            (0..=GRID).map(move |step| from * (1.0 + 20.0 * f64::from(GRID - step) / f64::from(GRID)))
-        };
-        let c5 = falls(grid(self.log_q0).map(|log_q| self.cost(log_q)));
-        let c6 =
-            falls(grid(self.log_q1).map(|log_q| self.cost(self.one_vote(log_q, 1.0)) - self.cost(log_q)));
-        if c5 || c6 {
-            let fix = "choose a smaller order or more noise: the smooth sensitivity is not proven here";
-            return Err(Error::OutOfRange { field: "order", value: self.alpha, fix });
-        }
-        Ok(())
+        // q0 is where bisection found it; a little beyond costs nothing.
+        let highest = self.z(self.log_q0) * (1.0 - 1e-9);
+        let cost = Cost { sigma: self.sigma.get(), others: self.others, alpha: self.alpha };
+        cost.certify(highest).map_err(|condition| Error::Uncertified {
+            condition: match condition {
+                Condition::C5 => "C5",
+                Condition::C6 => "C6",
+            },
+            sigma: self.sigma.get(),
+            order: self.alpha,
+        })
     }
 }
 
@@ -253,6 +267,11 @@ pub fn threshold_local(
     Ok(Secret::new((0..teachers).map(at).collect()))
 }
 
+/// The sum of costs over queries, in nats.
+pub fn total_cost(costs: impl IntoIterator<Item = Secret<f64>>) -> Secret<f64> {
+    Secret::new(costs.into_iter().map(|cost| *cost.inside()).sum())
+}
+
 /// The sum of local sensitivities over queries, distance by distance: one teacher can move in all of them. Shorter lists
 /// count as 0 beyond their end.
 pub fn total(locals: impl IntoIterator<Item = Secret<Vec<f64>>>) -> Secret<Vec<f64>> {
@@ -276,33 +295,8 @@ pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Result<Secret<f64>, Error>
     Ok(Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max)))
 }
 
-/// The cost at order α of publishing R + SS_β·N(0, σ_ss²): α e^(2β)/σ_ss² + (-ln(1-2αβ)/2 + αβ)/(α-1), Theorem 23.
-///
-/// Refuses β outside 0 < β < 1/(2α).
-pub fn release_cost(order: RdpOrder, beta: f64, sigma_ss: Scale) -> Result<f64, Error> {
-    let alpha = order.get();
-    let fix = "give a number above 0 and below 1/(2 order)";
-    let beta = in_range("beta", beta, |beta| beta > 0.0 && 2.0 * alpha * beta < 1.0, fix)?;
-    let noise = alpha * exp(2.0 * beta) / (sigma_ss.get() * sigma_ss.get());
-    let smoothing = (-0.5 * log1p(-2.0 * alpha * beta) + alpha * beta) / (alpha - 1.0);
-    Ok((noise + smoothing) * (1.0 + 1e-14))
-}
-
-/// Whether any value is below the one before it, by more than rounding.
-fn falls(values: impl Iterator<Item = f64>) -> bool {
-    let mut before = 0.0_f64;
-    let mut values = values;
-    values.any(|value| {
-        let falls = value < before * (1.0 - 1e-9) - 1e-15;
-        before = value;
-        falls
-    })
-}
-
 /// ln q below which no crossing is looked for.
 const LOG_Q_MIN: f64 = -1e12;
 const HALVINGS: usize = 80;
-/// Points of the grid on which the conditions are checked.
-const GRID: u32 = 2_000;
 /// Gaps up to which Φ is tabulated.
 const TABLE_MAX: usize = 1 << 20;

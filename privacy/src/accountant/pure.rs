@@ -49,7 +49,9 @@ pub(super) fn epsilon(
         PrivacyEvent::LaplaceNoisyMax { scale }
         | PrivacyEvent::ExponentialNoisyMax { scale }
         | PrivacyEvent::GumbelNoisyMax { scale } => scale,
-        PrivacyEvent::GaussianNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => {
+        PrivacyEvent::GaussianNoisyMax { .. }
+        | PrivacyEvent::GaussianThreshold { .. }
+        | PrivacyEvent::SanitisedCost { .. } => {
             let fix = "use zcdp or rdp for Gaussian noise";
             return Err(Error::UnsupportedEvent { accountant, event: event.name(), fix });
         }

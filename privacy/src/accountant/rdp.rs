@@ -9,6 +9,8 @@
 //!   2m/b), and with exponential noise, for the same reason;
 //! - noisy max with Gumbel noise: min(αm²/(2b²), 2m/b) (Cesar and Rogers 2021: a range of η = 2m/b gives αη²/8).
 //!
+//! - a sanitised cost: [`crate::smooth_sensitivity::release_cost`], one moved vote, at orders where it is bounded.
+//!
 //! Values are doubles, rounded up.
 
 use super::conversion::rdp_to_epsilon;
@@ -16,6 +18,7 @@ use super::{Accountant, Conversion, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, RdpCurve, RdpOrder};
+use crate::smooth_sensitivity::sanitised_cost;
 use crate::unit::Sensitivity;
 
 /// Adds up R(α) on a list of orders.
@@ -67,6 +70,10 @@ fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64
             (2.0 * alpha * ratio * ratio).min(2.0 * ratio)
         }
         PrivacyEvent::GumbelNoisyMax { .. } => (alpha * ratio * ratio / 2.0).min(2.0 * ratio),
+        PrivacyEvent::SanitisedCost { beta, sigma } => {
+            let bounded = sensitivity.moves() == 1;
+            sanitised_cost(alpha, *beta, *sigma).filter(|_| bounded).unwrap_or(f64::INFINITY)
+        }
     };
     round_up(cost)
 }
@@ -83,6 +90,10 @@ impl Accountant for RdpAccountant {
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {
+        if self.curve.orders().iter().any(|order| cost(event, *order, sensitivity).is_infinite()) {
+            let fix = "give orders below 1/(2 beta) only, and a unit that moves one vote";
+            return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
+        }
         let sums = self.curve.points().map(|(order, so_far)| {
             let added = cost(event, order, sensitivity) * times as f64;
             round_up(so_far + added)

@@ -31,7 +31,7 @@ fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
         ("sigma_ratio", |x| ratio(x).map(drop), &[0.0, -1.0, 1e9]),
         ("shift", |x| plan(x, 1.0), &[-1.0]),
         ("times", |x| plan(1.0, x), &[-1.0]),
-        ("beta", |x| release_cost(orders(&[10.0])[0], x, scale(1.0)).map(drop), &[0.0, -0.1, 0.05, 1.0]),
+        ("beta", |x| release_cost(orders(&[10.0])[0], x, scale(1.0)).map(drop), &[0.0, -0.1, 0.06, 1.0]),
         ("beta", |x| smooth(&local(30.0)?, x).map(drop), &[0.0, -0.1]),
         ("threshold", |x| local(x).map(drop), &[]),
         ("threshold", |x| asked(x, &[&[3, 4]], &[1]), &[]),

@@ -1,11 +1,18 @@
 //! Smooth sensitivity of published costs, against the paper's code, and the conditions under which it is proven.
 
+use crate::chi_square::{assert_fits, generator};
 use crate::data_dependent::{ANALYST, orders, scale, votes_of};
-use conclave_privacy::VoteCounts;
-use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
+use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
-use conclave_privacy::quantity::{Delta, RdpCurve, RdpOrder};
-use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, release_cost, smooth, threshold_local};
+use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::quantity::{Delta, FilterOrder, RdpCurve, RdpOrder};
+use conclave_privacy::secret::Secret;
+use conclave_privacy::smooth_sensitivity::{
+    GnMaxSensitivity, SanitisedRelease, published_release_cost, release_cost, smooth, threshold_local, total,
+    total_cost,
+};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+use conclave_privacy::{Error, VoteCounts};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -107,15 +114,18 @@ fn local_sensitivities_of_the_threshold_test_are_those_of_the_paper() {
 }
 
 #[test]
-fn a_release_costs_what_theorem_23_says() {
+fn the_published_cost_of_a_release_is_what_theorem_23_says() {
     for case in oracle().gnss_release_cost {
         let order = RdpOrder::new(case.order).unwrap();
-        let found = release_cost(order, case.beta, scale(case.sigma_ss)).unwrap();
+        let found = published_release_cost(order, case.beta, scale(case.sigma_ss)).unwrap();
         let expected: f64 = case.rdp_mp.parse().unwrap();
         assert!((found / expected - 1.0).abs() < 1e-10, "{found}, not {expected}");
     }
-    assert!(release_cost(RdpOrder::new(10.0).unwrap(), 0.05, scale(1.0)).is_err());
-    assert!(release_cost(RdpOrder::new(10.0).unwrap(), f64::NAN, scale(1.0)).is_err());
+    for cost in [release_cost, published_release_cost] {
+        for beta in [0.06, 0.0, f64::NAN] {
+            assert!(cost(RdpOrder::new(10.0).unwrap(), beta, scale(1.0)).is_err());
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -172,7 +182,7 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
         let found = sum.iter().enumerate().map(discounted).fold(0.0, f64::max);
         let curve = RdpCurve::new(at.clone(), cost).unwrap();
         let before = rdp_to_epsilon(&curve, Delta::new(case.delta).unwrap(), Conversion::Classic).epsilon;
-        let after = before + release_cost(at[0], table.beta, scale(table.sigma_ss)).unwrap();
+        let after = before + published_release_cost(at[0], table.beta, scale(table.sigma_ss)).unwrap();
         for (what, found, printed) in [
             ("smooth sensitivity", found, table.smooth_sensitivity),
             ("epsilon before", before, table.eps_before),
@@ -186,9 +196,86 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
 
 const TEACHERS: usize = 250;
 
+/// Votes, their GNMax cost at one order, and its local sensitivities.
+fn a_cost(order: RdpOrder) -> (Secret<f64>, Secret<Vec<f64>>, f64) {
+    let counts = VoteCounts::new(vec![180, 40, 20, 10]).unwrap();
+    let sensitivity = GnMaxSensitivity::new(scale(40.0), 4, order).unwrap();
+    // Two queries with the same votes.
+    let cost = || total_cost([sensitivity.cost_of(&counts), sensitivity.cost_of(&counts)]);
+    let local = total([sensitivity.local(&counts, 250), sensitivity.local(&counts, 250)]);
+    let mechanism = NoisyVote::GnMax { sigma: scale(40.0) };
+    let published = DataDependent::new(mechanism, Method::Published, &[order]).steps(&counts).open(&ANALYST);
+    let found = cost().open(&ANALYST);
+    assert!((found / (2.0 * published.argmax[0]) - 1.0).abs() < 1e-9, "{found}");
+    (cost(), local, found)
+}
+
+#[test]
+fn a_release_is_the_cost_with_noise_of_its_smooth_sensitivity_and_is_priced_by_the_accountants() {
+    let order = RdpOrder::new(10.0).unwrap();
+    let plan = SanitisedRelease::new(order, 0.01, 8.0).unwrap();
+    let (cost, local, centre) = a_cost(order);
+    let scale_of_noise = 8.0 * smooth(&local, 0.01).unwrap().open(&ANALYST).max(1.0 / 1024.0);
+    // Quarters of the normal law, and its tails.
+    let ends = [-1.5, -0.674_489_750_196_081_7, 0.0, 0.674_489_750_196_081_7, 1.5];
+    let cdf = |x: f64| 0.5 * libm::erfc(-x / 2_f64.sqrt());
+    let mut expected: Vec<f64> = ends.windows(2).map(|pair| cdf(pair[1]) - cdf(pair[0])).collect();
+    expected.extend([cdf(ends[0]), cdf(ends[0])]);
+    let mut generator = generator("a sanitised cost");
+    let mut observed = vec![0; expected.len()];
+    for _ in 0..20_000 {
+        let z = (plan.release(&cost, &local, &mut generator).unwrap() - centre) / scale_of_noise;
+        let cell = ends.windows(2).position(|pair| pair[0] <= z && z < pair[1]);
+        observed[cell.unwrap_or(4 + usize::from(z > 0.0))] += 1;
+    }
+    assert_fits("a sanitised cost", &observed, &expected);
+
+    let one = |unit| Sensitivity::of(unit, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let (record, person) = (one(PrivacyUnit::Record), one(PrivacyUnit::Subject { max_silos_per_subject: 2 }));
+    let stated = release_cost(order, 0.01, scale(8.0)).unwrap();
+    let mut rdp = RdpAccountant::with_orders(vec![order], Conversion::Classic).unwrap();
+    rdp.add(&plan.event(), &record, 1).unwrap();
+    let charged = rdp.curve().points().next().unwrap().1;
+    assert!(charged >= stated && charged < stated * 1.01, "{charged}, not {stated}");
+    // The filter's orders up to 16 are bounded at this β, so an account may reserve it; larger ones are not.
+    let price = |order: u32| plan.event().price_within(&record, FilterOrder::new(order).unwrap());
+    let sixteen = price(16).unwrap().to_f64_up();
+    assert!(
+        sixteen * 10.0 >= charged
+            && sixteen >= release_cost(orders(&[16.0])[0], 0.01, scale(8.0)).unwrap() / 16.0
+    );
+    let mut filter = ZcdpFilter::new(price(16).unwrap());
+    assert!(filter.reserve(price(16).unwrap()).is_ok() && filter.reserve(price(16).unwrap()).is_err());
+    let unsupported =
+        |refusal: Error| assert!(matches!(refusal, Error::UnsupportedEvent { .. }), "{refusal}");
+    unsupported(price(64).unwrap_err());
+    unsupported(price(0).unwrap_err());
+    unsupported(plan.event().price_within(&person, FilterOrder::DEFAULT).unwrap_err());
+    unsupported(rdp.add(&plan.event(), &person, 1).unwrap_err());
+    unsupported(RdpAccountant::new(Conversion::Tight).add(&plan.event(), &record, 1).unwrap_err());
+    unsupported(PureAccountant::new().add(&plan.event(), &record, 1).unwrap_err());
+    for (beta, sigma) in [(0.06, 8.0), (0.0, 8.0), (f64::NAN, 8.0), (0.01, 0.5), (0.01, f64::INFINITY)] {
+        assert!(SanitisedRelease::new(order, beta, sigma).is_err(), "{beta} {sigma}");
+    }
+}
+
+#[test]
+fn usual_parameters_have_a_certificate() {
+    for sigma in [20.0, 40.0, 100.0, 150.0] {
+        for classes in [2, 10, 100] {
+            for order in [1.5, 4.0, 8.0] {
+                assert!(
+                    GnMaxSensitivity::new(scale(sigma), classes, RdpOrder::new(order).unwrap()).is_ok(),
+                    "sigma {sigma}, {classes} classes, order {order}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn parameters_that_break_the_conditions_of_the_proof_are_refused() {
     let refused = GnMaxSensitivity::new(scale(20.0), 10, RdpOrder::new(25.0).unwrap());
-    assert!(refused.is_err());
+    assert!(matches!(refused.unwrap_err(), Error::Uncertified { condition: "C6", .. }));
     assert!(GnMaxSensitivity::new(scale(40.0), 1, RdpOrder::new(14.0).unwrap()).is_err());
 }
