@@ -3,6 +3,7 @@
 //! | step | module |
 //! |---|---|
 //! | what an attacker may touch, by capability | [`access`] |
+//! | raw values as shares of their range, and a predictor in the attacker's hands | [`range`] |
 //! | what it costs: queries, calls, time, privacy | [`meter`] |
 //! | who attacks, what they know and may do, in MITRE ATLAS terms | [`threat_model`] |
 //! | the attacks, one file each | [`attacks`] |
@@ -25,6 +26,7 @@ mod error;
 pub mod law;
 pub mod meter;
 pub mod proportion;
+pub mod range;
 pub mod report;
 pub mod threat_model;
 pub mod world;

@@ -4,7 +4,7 @@
 //! largest step on the cross-entropy, projected back. A row counts as robust when the model is right on it and no step that was tried
 //! changed that, so the figure is an upper bound on robust accuracy, and a stronger attack may find it lower.
 //!
-//! It needs [`Gradients`], so it does not compile against a served student. A kernel machine over fitted features gives none here.
+//! It needs [`Gradients`], so it does not compile against a served student: that is [`super::served_evasion`].
 
 use conclave_learning::Label;
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
@@ -147,7 +147,7 @@ impl Search<'_> {
         self.walk(&mut start, step, steps, target)?;
         let mut generator = ChaCha8Rng::seed_from_u64(self.attack.seed);
         for _ in 0..restarts {
-            let mut start = self.random_starts(&mut generator);
+            let mut start = random_starts(self.attack.norm, eps, &self.rows(), &mut generator);
             self.walk(&mut start, step, steps, target)?;
         }
         Ok(())
@@ -176,7 +176,7 @@ impl Search<'_> {
                 start.rows_mut().into_iter().zip(gradients.rows()).zip(&self.open)
             {
                 let moved = &to + &(direction(self.attack.norm, &gradient) * step);
-                to.assign(&self.project(&self.attack.rows.row(row), moved));
+                to.assign(&project(self.attack.norm, self.attack.eps, &self.attack.rows.row(row), moved));
             }
             let said = target.labels(start)?;
             let mut left = Vec::with_capacity(self.open.len());
@@ -192,51 +192,53 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
 
-    /// The nearest allowed row, first in the ball and then in the range: the range cannot lead out of the ball again.
-    fn project(&self, from: &ArrayView1<'_, f32>, mut to: Array1<f32>) -> Array1<f32> {
-        let eps = self.attack.eps;
-        match self.attack.norm {
+/// The nearest allowed row, first in the ball and then in the range: the range cannot lead out of the ball again.
+pub(super) fn project(norm: Norm, eps: f32, from: &ArrayView1<'_, f32>, mut to: Array1<f32>) -> Array1<f32> {
+    match norm {
+        Norm::Linf => {
+            Zip::from(&mut to).and(from).for_each(|to, &from| *to = to.clamp(from - eps, from + eps));
+        }
+        Norm::L2 => {
+            let change = &to - from;
+            let long = change.dot(&change).sqrt();
+            if long > eps {
+                to = from + &(change * (eps / long));
+            }
+        }
+    }
+    to.mapv_into(|value| value.clamp(0.0, 1.0))
+}
+
+/// Rows uniform in the ball around each of `rows`, cut to the range.
+pub(super) fn random_starts(
+    norm: Norm,
+    eps: f32,
+    rows: &Array2<f32>,
+    generator: &mut ChaCha8Rng,
+) -> Array2<f32> {
+    let mut starts = rows.clone();
+    let width = starts.ncols();
+    for (mut start, from) in starts.rows_mut().into_iter().zip(rows.rows()) {
+        let change: Array1<f32> = match norm {
             Norm::Linf => {
-                Zip::from(&mut to).and(from).for_each(|to, &from| *to = to.clamp(from - eps, from + eps));
+                Array1::from_shape_simple_fn(width, || eps * (2.0 * generator.random::<f32>() - 1.0))
             }
             Norm::L2 => {
-                let change = &to - from;
-                let long = change.dot(&change).sqrt();
-                if long > eps {
-                    to = from + &(change * (eps / long));
-                }
+                let normal = Array1::from_shape_simple_fn(width, || StandardNormal.sample(generator));
+                #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^23")]
+                let radius = eps * generator.random::<f32>().powf(1.0 / width as f32);
+                direction(Norm::L2, &normal.view()) * radius
             }
-        }
-        to.mapv_into(|value| value.clamp(0.0, 1.0))
+        };
+        start.assign(&project(norm, eps, &from, &from + &change));
     }
-
-    /// Rows uniform in the ball around each open one, cut to the range.
-    fn random_starts(&self, generator: &mut ChaCha8Rng) -> Array2<f32> {
-        let mut starts = self.rows();
-        let eps = self.attack.eps;
-        let width = starts.ncols();
-        for (mut start, &row) in starts.rows_mut().into_iter().zip(&self.open) {
-            let change: Array1<f32> = match self.attack.norm {
-                Norm::Linf => {
-                    Array1::from_shape_simple_fn(width, || eps * (2.0 * generator.random::<f32>() - 1.0))
-                }
-                Norm::L2 => {
-                    let normal = Array1::from_shape_simple_fn(width, || StandardNormal.sample(generator));
-                    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^23")]
-                    let radius = eps * generator.random::<f32>().powf(1.0 / width as f32);
-                    direction(Norm::L2, &normal.view()) * radius
-                }
-            };
-            let moved = &start + &change;
-            start.assign(&self.project(&self.attack.rows.row(row), moved));
-        }
-        starts
-    }
+    starts
 }
 
 /// The direction of length 1 in which the loss grows fastest; nowhere where it does not grow.
-fn direction(norm: Norm, gradient: &ArrayView1<'_, f32>) -> Array1<f32> {
+pub(super) fn direction(norm: Norm, gradient: &ArrayView1<'_, f32>) -> Array1<f32> {
     match norm {
         Norm::Linf => gradient.mapv(|value| if value == 0.0 { 0.0 } else { value.signum() }),
         Norm::L2 => {
@@ -299,6 +301,6 @@ fn check(attack: &Evasion<'_>, classes: usize) -> Result<()> {
 }
 
 /// All steps of a start together, in ε: enough to cross the ball from one side to the other.
-const STEPS_ACROSS: f32 = 2.5;
+pub(super) const STEPS_ACROSS: f32 = 2.5;
 /// What 32-bit rounding may add to the length of a move.
 const ROUNDING: f64 = 1e-6;

@@ -3,6 +3,7 @@
 //! | attack | needs | asks |
 //! |---|---|---|
 //! | [`evasion`] | a model whose gradients are in the attacker's hands | how many rows stay right within ε? |
+//! | [`served_evasion`] | a published student, or a copy, and labels through the served one | how many rows does the served student judge rightly, once moved? |
 //! | [`extraction`] | labels through the served student | how many queries copy the student? |
 //! | [`repeated_query`] | a student's place in a campaign | does asking again say more? |
 //! | [`poisoning`] | silos that lie with their records | how wrong do labels and student become? |
@@ -13,3 +14,4 @@ pub mod extraction;
 pub mod lying_teachers;
 pub mod poisoning;
 pub mod repeated_query;
+pub mod served_evasion;

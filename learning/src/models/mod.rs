@@ -1,6 +1,7 @@
 //! What a teacher or a student can be. Adding one: a file here, a variant of [`ModelSpec`] and of [`Model`], its
 //! layout in [`crate::checkpoint`].
 
+mod gradients;
 mod kernel_machine;
 mod linear;
 mod nearest_neighbours;

@@ -119,3 +119,32 @@ proptest! {
         prop_assert!(model.scores(&features).iter().all(|score| score.is_finite()));
     }
 }
+
+#[test]
+fn gradients_of_scores_are_those_of_small_differences() {
+    let (features, labels) = triangle(6);
+    let rows = array![[0.4, 0.3], [1.7, 0.6], [0.9, 1.1]];
+    let weights = array![[1.0, -0.5, 0.25], [-1.0, 2.0, 0.0], [0.3, 0.3, -1.0]];
+    let weighted =
+        |model: &Model, rows: &Array2<f32>| (model.scores(rows) * &weights).sum_axis(ndarray::Axis(1));
+    for spec in SPECS {
+        let model = train(&spec, &features, &labels, 3, 1).unwrap();
+        let found = model.score_gradients(&rows, &weights);
+        for column in 0..2 {
+            let moved = |by: f32| {
+                let mut moved = rows.clone();
+                moved.column_mut(column).mapv_inplace(|value| value + by);
+                weighted(&model, &moved)
+            };
+            let expected = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+            for (found, expected) in found.column(column).iter().zip(&expected) {
+                assert!(
+                    (found - expected).abs() < 0.02 * expected.abs().max(0.1),
+                    "{spec:?}: {found} {expected}"
+                );
+            }
+        }
+    }
+    let constant = Model::Constant { classes: 3, label: Label::new(1) };
+    assert!(constant.score_gradients(&rows, &weights).iter().all(|value| *value == 0.0));
+}

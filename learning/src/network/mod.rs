@@ -184,7 +184,7 @@ fn in_blocks(
 }
 
 /// The gradient of the cross-entropy by the logits, in place: softmax, less 1 at the label.
-fn softmax_less_label(mut logits: Array2<f32>, labels: &[Label]) -> Array2<f32> {
+pub(crate) fn softmax_less_label(mut logits: Array2<f32>, labels: &[Label]) -> Array2<f32> {
     for (mut row, label) in logits.rows_mut().into_iter().zip(labels) {
         let largest = row.fold(f32::NEG_INFINITY, |largest, &value| largest.max(value));
         row.mapv_inplace(|value| libm::expf(value - largest));
