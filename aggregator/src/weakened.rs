@@ -9,10 +9,10 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use conclave_ledger::{Answer, Book, QueryKey, Recovery};
-use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::{Draw, GnMax, Mechanism, Outcome};
 use conclave_privacy::noise::{NoiseGenerator, NoiseSource as _, ReleaseNoise};
 use conclave_privacy::quantity::NoiseScale;
+use conclave_privacy::{ClassIndex, VoteCounts};
 
 use crate::published::{Entry, Published};
 
@@ -26,6 +26,8 @@ const NOISE_OFF: &str = "noise-off";
 const HALF_NOISE: &str = "half-noise";
 /// Answers are not stored: whoever reads one gets a fresh draw.
 const FRESH_NOISE: &str = "fresh-noise";
+/// In place of the class, the votes for the first class are served: a count without noise.
+const RAW_COUNTS: &str = "raw-counts";
 const SLOW_DISK: Duration = Duration::from_millis(30);
 
 #[expect(clippy::disallowed_methods, reason = "a weakness is picked by a test, never by a configuration")]
@@ -36,7 +38,7 @@ fn weakness() -> Option<String> {
 /// Called between noise and the ledger.
 pub(crate) async fn before_release(published: &Published, outcomes: &[(QueryKey, Outcome)]) {
     let Some(weakness) = weakness() else { return };
-    if [NOISE_OFF, HALF_NOISE, FRESH_NOISE].contains(&weakness.as_str()) {
+    if [NOISE_OFF, HALF_NOISE, FRESH_NOISE, RAW_COUNTS].contains(&weakness.as_str()) {
         return;
     }
     if weakness == ANSWERS_BEFORE_DURABLE {
@@ -63,7 +65,7 @@ pub(crate) fn release<G: NoiseGenerator + ?Sized>(
     generator: &mut G,
 ) -> Draw {
     let weakness = weakness();
-    if weakness.as_deref() == Some(FRESH_NOISE) {
+    if [Some(FRESH_NOISE), Some(RAW_COUNTS)].contains(&weakness.as_deref()) {
         kept().insert(*query, (*mechanism, counts.clone()));
     }
     let steps = match weakness.as_deref() {
@@ -78,14 +80,19 @@ pub(crate) fn release<G: NoiseGenerator + ?Sized>(
 /// What is served for `query`.
 pub(crate) fn answer(query: QueryKey, stored: Answer) -> Answer {
     let kept = kept();
+    let counts_served = weakness().as_deref() == Some(RAW_COUNTS);
     let drawn = kept.get(&query).and_then(|(mechanism, counts)| {
+        if counts_served {
+            let votes = counts.as_slice().first().copied()?;
+            return Some(Outcome::Label(ClassIndex(u16::try_from(votes).ok()?)));
+        }
         let mut generator = ReleaseNoise.generator("", query.as_bytes(), 0).ok()?;
         Some(mechanism.release(counts, &mut generator).outcome)
     });
     drawn.map_or(stored, Answer::from)
 }
 
-/// Counts of [`FRESH_NOISE`], by query.
+/// Counts of [`FRESH_NOISE`] and [`RAW_COUNTS`], by query.
 fn kept() -> MutexGuard<'static, Kept> {
     static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,9 +1,10 @@
 //! The audit: what releases prove about ε from below, beside what the ledger charges for them.
 //!
 //! Two neighbouring worlds differ in one unit, whose teachers' votes go to one class in the one and to another in the other, on every
-//! query. The campaign is run many times in both, through the release path that is to be audited; the score of a run is how
-//! many more answers name the first class than the second. [`conclave_privacy::audit`] turns scores into a bound on ε. If it is above
-//! the charge, then noise, price or sensitivity are wrong.
+//! query. The campaign is run many times in both, through the release path that is to be audited. A campaign of one query is judged by
+//! its answer, whatever that is; the score of a longer one is how many more answers name the first class than the second.
+//! [`conclave_privacy::audit`] turns these into a bound on ε. If it is above the charge, then noise, price or sensitivity are wrong,
+//! or answers say more than labels.
 
 use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::rho_to_epsilon;
@@ -116,23 +117,33 @@ impl Audited<'_> {
     ) -> Result<Bounded> {
         let (here, there) = self.worlds()?;
         let mut campaign = 0;
-        let mut scores = |counts: &VoteCounts| -> Result<Vec<f64>> {
-            let score = |_| {
+        let mut released = |counts: &VoteCounts| -> Result<Vec<Vec<Outcome>>> {
+            let one = |_| {
                 campaign += 1;
-                let mut score = 0;
-                for query in 0..queries {
-                    score += match draw(counts, campaign, query)? {
-                        Outcome::Label(class) if class.0 == 0 => 1,
-                        Outcome::Label(class) if class.0 == 1 => -1,
-                        Outcome::Label(_) | Outcome::Abstained => 0,
-                    };
-                }
-                Ok(f64::from(score))
+                (0..queries).map(|query| draw(counts, campaign, query)).collect()
             };
-            (0..runs).map(score).collect()
+            (0..runs).map(one).collect()
         };
-        let (here, there) = (scores(&here)?, scores(&there)?);
-        let finding = Audit::new(Significance::new(FALSE_ALARM)?).scores(&here, &there)?;
+        let (here, there) = (released(&here)?, released(&there)?);
+        let audit = Audit::new(Significance::new(FALSE_ALARM)?);
+        let finding = if queries == 1 {
+            // Whatever came counts as it is: an answer that is no class of the campaign tells more than a label, and is seen.
+            audit.outcomes(&here, &there)?
+        } else {
+            let scores =
+                |runs: Vec<Vec<Outcome>>| runs.iter().map(|answers| score(answers)).collect::<Vec<_>>();
+            audit.scores(&scores(here), &scores(there))?
+        };
+        self.bounded(queries, runs, &finding)
+    }
+
+    /// What was found, beside the charge of so many queries.
+    fn bounded(
+        &self,
+        queries: u32,
+        runs: usize,
+        finding: &conclave_privacy::audit::Finding,
+    ) -> Result<Bounded> {
         let price = self.mechanism.worst_case(self.sensitivity)?;
         let charged = price.checked_mul(queries.into()).unwrap_or(Rho::MAX);
         Ok(Bounded {
@@ -140,7 +151,7 @@ impl Audited<'_> {
             runs,
             epsilon_at_least: finding.epsilon(Some(self.delta)),
             epsilon_charged: rho_to_epsilon(charged, self.delta),
-            rho_at_least: self.rho(&finding)?,
+            rho_at_least: self.rho(finding)?,
             rho_charged: charged.to_f64_up(),
         })
     }
@@ -159,6 +170,16 @@ impl Audited<'_> {
             }),
         }
     }
+}
+
+/// How many more answers name the first class than the second.
+fn score(answers: &[Outcome]) -> f64 {
+    let of = |answer: &Outcome| match answer {
+        Outcome::Label(class) if class.0 == 0 => 1,
+        Outcome::Label(class) if class.0 == 1 => -1,
+        Outcome::Label(_) | Outcome::Abstained => 0,
+    };
+    f64::from(answers.iter().map(of).sum::<i32>())
 }
 
 /// Orders at which a divergence is compared with its price.

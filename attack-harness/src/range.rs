@@ -63,6 +63,11 @@ impl<T> Ranged<T> {
     pub const fn new(target: T, range: Range) -> Self {
         Self { target, range }
     }
+
+    /// The target alone.
+    pub fn into_target(self) -> T {
+        self.target
+    }
 }
 
 impl<T: LabelOnly> LabelOnly for Ranged<T> {

@@ -9,15 +9,17 @@ use conclave_attack_harness::access::{Answer, Ballots, Releases};
 use conclave_attack_harness::attacks::lying_teachers;
 use conclave_attack_harness::attacks::poisoning::{self, Honest};
 use conclave_attack_harness::attacks::repeated_query::{self, Heard};
+use conclave_attack_harness::audit::{self, Audited};
 use conclave_attack_harness::law::ArgmaxLaw;
 use conclave_attack_harness::meter::{Budget, Meter};
 use conclave_attack_harness::report::Verdict;
 use conclave_attack_harness::world::{Campaigned, World};
 use conclave_learning::Label;
-use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
 use conclave_privacy::noise::{NoiseSource as _, SimulationNoise};
-use conclave_privacy::quantity::{Lattice, NoiseScale, Rho};
+use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, Rho};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
+use conclave_privacy::{ClassIndex, VoteCounts};
 
 const SIGMA: f64 = 40.0;
 const VOTES: [u64; 3] = [70, 20, 10];
@@ -127,4 +129,29 @@ fn poison_passes_its_bound_only_where_a_teacher_has_more_than_one_vote() {
         let found = poisoning::finding(&poisoned);
         assert_eq!(found.verdict, verdict, "{}: {poisoned:?}", found.result);
     }
+}
+
+/// Audits `release` on one query, charged as GNMax of σ = 40.
+fn audited(mut release: impl FnMut(&VoteCounts) -> Outcome) -> Verdict {
+    let (mechanism, delta) = (gnmax(SIGMA), Delta::new(1e-5).unwrap());
+    let sensitivity =
+        Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let audited =
+        Audited { mechanism: &mechanism, sensitivity: &sensitivity, delta, teachers: 100, classes: 3 };
+    let bounded = audited.run(1, 2_000, |counts, _, _| Ok(release(counts))).unwrap();
+    audit::finding(&[bounded], delta).verdict
+}
+
+#[test]
+fn an_audit_sees_a_count_that_is_served_in_place_of_a_label() {
+    let (mut noise, mut draws) = (SimulationNoise::new(7), 0);
+    let drawn = |counts: &VoteCounts| {
+        draws += 1;
+        let mut generator = noise.generator("weakened", &[1; 32], draws).unwrap();
+        gnmax(SIGMA).release(counts, &mut generator).outcome
+    };
+    assert_eq!(audited(drawn), Verdict::Held);
+    let count =
+        |counts: &VoteCounts| Outcome::Label(ClassIndex(u16::try_from(counts.as_slice()[0]).unwrap()));
+    assert_eq!(audited(count), Verdict::Broken);
 }

@@ -210,7 +210,15 @@ fn quick_attacks_stay_under_their_bounds_and_the_report_tells_each_with_its_thre
     assert_eq!(output.status.code(), Some(0), "{result}");
     let attacks = result["attacks"].as_array().unwrap();
     let names: Vec<&str> = attacks.iter().map(|attack| attack["attack"].as_str().unwrap()).collect();
-    for name in ["extraction", "poisoning", "lying-teachers", "repeated-query", "audit"] {
+    for name in [
+        "extraction",
+        "evasion-by-copy",
+        "evasion-with-the-model",
+        "poisoning",
+        "lying-teachers",
+        "repeated-query",
+        "audit",
+    ] {
         assert!(names.contains(&name), "{name} is missing from {names:?}");
     }
     for attack in attacks {
@@ -226,13 +234,30 @@ fn quick_attacks_stay_under_their_bounds_and_the_report_tells_each_with_its_thre
     };
     let copies = values("extraction", "agreement");
     assert!(copies.last() > copies.first(), "more queries copy better: {copies:?}");
+    let right = |attack: &str, how: &str| values(attack, &format!("right after {how}"));
+    let (one, many) = ("one step (FGSM)", "many steps (PGD)");
+    for attack in ["evasion-by-copy", "evasion-with-the-model"] {
+        let (random, one, many) = (right(attack, "random changes"), right(attack, one), right(attack, many));
+        assert_eq!(random.len(), 6, "unmoved, and five sizes: {random:?}");
+        assert!(random[0] > 0.8, "clean, over the wire: {random:?}");
+        assert!(one.iter().zip(&many).all(|(one, many)| many <= one), "{one:?} {many:?}");
+        assert!(many[5] + 0.2 < random[5], "gradients are worth something: {many:?} {random:?}");
+    }
     let bits = values("repeated-query", "bits beyond the first answer");
     assert!(bits.iter().all(|bits| *bits <= 0.0), "{bits:?}");
     let labels = values("lying-teachers", "labels right");
     assert!(labels.last() < labels.first(), "lies work, or the attack is none: {labels:?}");
 
     let page = std::fs::read_to_string(scratch.path("run/report.html")).unwrap();
-    for told in ["AML.T0024.002", "AML.T0020", "Knowledge", "To repeat", "95 % interval"] {
+    for told in [
+        "AML.T0024.002",
+        "AML.T0020",
+        "AML.T0043.002",
+        "AML.T0043.000",
+        "Knowledge",
+        "To repeat",
+        "95 % interval",
+    ] {
         assert!(page.contains(told), "{told} is missing from the page");
     }
 }

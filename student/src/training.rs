@@ -93,6 +93,11 @@ impl StudentModel {
         self.predictor.schema()
     }
 
+    /// The model with its features, as whoever holds the file has it.
+    pub const fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
     /// What it was learned from.
     pub const fn origin(&self) -> &Origin {
         &self.origin

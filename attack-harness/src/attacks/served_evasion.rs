@@ -361,7 +361,6 @@ mod tests {
         let black = ServedEvasion { hands: Hands::Copy { queries: 400 }, ..white };
         let white = attacked(&white, &range, &student, &student);
         let black = attacked(&black, &range, &copy, &student);
-        println!("{white:?}\n{black:?}");
         assert_eq!(white.clean, black.clean);
         assert!(white.clean.times >= 36, "{:?}", white.clean);
         for (white, black) in white.moved.iter().zip(&black.moved) {

@@ -80,6 +80,9 @@ struct ServedArgs {
 struct ReportArgs {
     #[command(flatten)]
     served: ServedArgs,
+    /// With a server: the student's model file, for an attacker who has it; rows are then moved with its gradients, too
+    #[arg(long, value_name = "FILE", requires = "server")]
+    published: Option<PathBuf>,
     /// Where to write the page: a new file
     #[arg(long, value_name = "FILE", default_value = "attacks.html")]
     report: PathBuf,
@@ -92,27 +95,27 @@ pub fn run(args: &AttackArgs, console: &Console) -> Result<Exit, Fault> {
         let overrides = Overrides { seed: args.seed, ..Overrides::default() };
         simulate::attacked::attack(args.scenario.as_deref(), &overrides, part, name, progress)
     };
-    let served = |args: &ServedArgs, part, name: &str| match door(args)? {
+    let served = |args: &ServedArgs, published: Option<&Path>, part, name: &str| match door(args)? {
         Some(door) => {
             let overrides = Overrides { seed: args.simulated.seed, ..Overrides::default() };
             simulate::attacked::attack_student(
                 args.simulated.scenario.as_deref(),
                 &overrides,
-                &door,
-                name,
+                (&door, published),
+                (part, name),
                 progress,
             )
         }
         None => simulated(&args.simulated, part, name),
     };
     let attacked = match &args.attack {
-        AttackKind::Extraction(args) => served(args, Part::Extraction, "extraction")?,
+        AttackKind::Extraction(args) => served(args, None, Part::Extraction, "extraction")?,
         AttackKind::Poisoning(args) => simulated(args, Part::Poisoning, "poisoning")?,
         AttackKind::Inference(args) => simulated(args, Part::Inference, "inference")?,
         AttackKind::Evasion(args) => return evasion::run(args, console),
         AttackKind::Report(args) => {
             refuse_existing(&args.report)?;
-            let attacked = served(&args.served, Part::All, "report")?;
+            let attacked = served(&args.served, args.published.as_deref(), Part::All, "report")?;
             write(&args.report, &attacked, args.served.server.is_none())?;
             console.note(&format!("Report: {}", args.report.display()));
             attacked

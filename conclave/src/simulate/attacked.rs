@@ -1,6 +1,7 @@
 //! Attacks on a simulation while it still runs, or on a student that runs elsewhere.
 
 pub mod consortium;
+mod evading;
 pub mod suite;
 
 use std::path::Path;
@@ -10,13 +11,14 @@ use conclave_attack_harness::world::Campaigned;
 use conclave_learning::features::FeatureSpace;
 use conclave_proto::ids::QueryId;
 use conclave_service::lifecycle;
+use conclave_student::StudentModel;
 use conclave_student::query_selection::query_ids;
 use tokio_util::sync::CancellationToken;
 
 use self::suite::{Part, Victim};
 use super::plan::Plan;
 use super::scenario::Scenario;
-use super::world::{Door, World, broken};
+use super::world::{Door, World, broken, fault};
 use super::{Campaign, campaign, quoted};
 use crate::attacks::Attacked;
 use crate::attacks::targets::{CampaignAnswers, ServedStudent};
@@ -39,12 +41,13 @@ pub fn attack(
     })?
 }
 
-/// Attacks a student that runs at `door`, with the pool and the test rows of the scenario.
+/// Attacks a student that runs at `door`, with the pool and the test rows of the scenario; `published` is its file, where the attacker
+/// has it.
 pub fn attack_student(
     scenario: Option<&Path>,
     overrides: &Overrides,
-    door: &Door,
-    name: &str,
+    (door, published): (&Door, Option<&Path>),
+    (part, name): (Part, &str),
     progress: Progress,
 ) -> Result<Vec<Attacked>, Fault> {
     let loaded = Scenario::load(scenario, overrides)?;
@@ -53,11 +56,34 @@ pub fn attack_student(
     lifecycle::outcome("conclave attack", async |shutdown| {
         let attacking = async {
             let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+            let published = published.map(StudentModel::load).transpose().map_err(fault)?;
             let student = connected(door, &shutdown).await?;
-            suite::extraction(plan.clone(), space, student, command, progress).await
+            fits(&plan, &student.0, published.as_ref())?;
+            let published = published.map(|student| student.predictor().clone());
+            suite::served(plan.clone(), space, student, published, part, (command, progress)).await
         };
         Ok(attacking.await)
     })?
+}
+
+/// Refuses a scenario, or a file, of other rows or classes than those of the student that runs.
+fn fits(plan: &Plan, student: &ServedStudent, published: Option<&StudentModel>) -> Result<(), Fault> {
+    let served = student.client().description();
+    let shown =
+        |features: usize, classes: &[String]| format!("{features} values, classes {}", classes.join(", "));
+    let expected = shown(served.features, &served.class_names);
+    let schema = plan.pool.schema();
+    let of_file = published
+        .map(|student| ("--published", student.schema(), "give the file of the student at --server"));
+    let of_scenario = ("scenario", schema, "give a scenario whose data set the student learned from");
+    for (field, schema, fix) in [Some(of_scenario), of_file].into_iter().flatten() {
+        let found = shown(schema.width(), schema.class_names());
+        if found != expected {
+            let problem = format!("the student at the other end has {expected}");
+            return Err(Fault::input("other-data", field, found, problem, fix));
+        }
+    }
+    Ok(())
 }
 
 async fn simulated(
@@ -113,6 +139,7 @@ pub(super) async fn attacks(
         queries: queries.to_vec(),
         ballots: world.ballots(queries).await?,
         clean: campaigned(plan, campaign),
+        published: campaign.model.as_ref().map(|student| student.predictor().clone()),
         student,
         campaign: CampaignAnswers::connect(&door, queries.to_vec(), shutdown).await?,
         command: command.to_owned(),

@@ -46,7 +46,8 @@ async fn attacks_succeed_on_the_builds_that_are_weakened_for_them() {
         return;
     }
     let binary = weakened_build();
-    for weakness in ["noise-off", "half-noise"] {
+    assert!(names_weaknesses(&binary), "else a normal build proves nothing by its silence");
+    for weakness in ["noise-off", "half-noise", "raw-counts"] {
         let found = audit_of_a_cluster(&binary, Some(weakness), 2_000).await;
         assert_eq!(found.verdict, Verdict::Broken, "{weakness}: {}", found.result);
     }
@@ -55,6 +56,21 @@ async fn attacks_succeed_on_the_builds_that_are_weakened_for_them() {
     // And the same build, without a weakness picked, is sound: what is seen above is the weakness.
     let found = repeats_at_a_cluster(&binary, None).await;
     assert_eq!(found.verdict, Verdict::Held, "{}", found.result);
+}
+
+#[test]
+fn a_normal_binary_knows_no_weakness() {
+    assert!(!names_weaknesses(&conclave()), "it has switchable weaknesses: build it without RUSTFLAGS");
+}
+
+/// Whether the switch that picks a weakness, or the name of one, stands in a binary.
+fn names_weaknesses(binary: &Path) -> bool {
+    let bytes = std::fs::read(binary).unwrap();
+    [&b"CONCLAVE_WEAKNESS"[..], b"answers-before-durable"].iter().any(|name| {
+        // The first letter narrows it down, for a binary has hundreds of megabytes.
+        let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == name[0]);
+        starts.into_iter().any(|(at, _)| bytes[at..].starts_with(name))
+    })
 }
 
 /// A campaign of `queries` queries in each of two neighbouring worlds; each answer is a sample of a campaign of one query.

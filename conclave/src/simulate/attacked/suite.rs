@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use conclave_attack_harness::access::Ballots;
-use conclave_attack_harness::attacks::extraction::{self, Extraction};
+use conclave_attack_harness::attacks::extraction::{self, Copied, Extraction};
 use conclave_attack_harness::attacks::poisoning::{self, Honest};
+use conclave_attack_harness::attacks::served_evasion::Hands;
 use conclave_attack_harness::attacks::{lying_teachers, repeated_query};
 use conclave_attack_harness::audit::{self, Audited};
 use conclave_attack_harness::law::ArgmaxLaw;
@@ -15,7 +16,7 @@ use conclave_attack_harness::world::Campaigned;
 use conclave_learning::features::FeatureSpace;
 use conclave_learning::models::{Classifier as _, ModelSpec};
 use conclave_learning::student::train_student;
-use conclave_learning::{Dataset, Label};
+use conclave_learning::{Dataset, Label, Predictor};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::noise::{NoiseSource as _, ReleaseNoise, SimulationNoise};
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::consortium::Consortium;
+use super::evading;
 use crate::attacks::targets::{CampaignAnswers, ServedStudent};
 use crate::attacks::{Attacked, Cost, fault};
 use crate::cli::{Fault, Progress};
@@ -64,6 +66,8 @@ pub struct Victim {
     pub ballots: Vec<Vec<Label>>,
     /// How it ended.
     pub clean: Campaigned,
+    /// Its student, as it is published.
+    pub published: Option<Predictor>,
     /// Its served student; the second only measures.
     pub student: Option<(ServedStudent, ServedStudent)>,
     /// A student's place in its campaign.
@@ -72,21 +76,64 @@ pub struct Victim {
     pub command: String,
 }
 
-/// Copies a student that is served somewhere; the first connection counts, the second only measures.
-pub async fn extraction(
+/// Attacks a student that is served somewhere: `part` of what can be done from there. The first connection counts, the second only
+/// measures; `published` is the student's file, where the attacker has it.
+pub async fn served(
     plan: Plan,
     space: FeatureSpace,
-    (student, judge): (ServedStudent, ServedStudent),
-    command: String,
-    progress: Progress,
+    student: (ServedStudent, ServedStudent),
+    published: Option<Predictor>,
+    part: Part,
+    (command, progress): (String, Progress),
 ) -> Result<Vec<Attacked>, Fault> {
-    let copying = tokio::task::spawn_blocking(move || {
-        let began = Instant::now();
-        let (finding, spent) = extract(&plan, &space, student, judge, progress)?;
-        let cost = Cost::of(spent, began.elapsed().as_secs_f64());
-        Ok(vec![Attacked { finding, cost, seed: plan.seed, command }])
+    let attacking = tokio::task::spawn_blocking(move || {
+        let mut attacked = Vec::new();
+        let told = |finding, spent, began| attacked.push(as_told(finding, spent, began, plan.seed, &command));
+        attack_served(&plan, &space, student, published, part, progress, told)?;
+        Ok(attacked)
     });
-    copying.await.map_err(|error| broken("attacking", &error))?
+    attacking.await.map_err(|error| broken("attacking", &error))?
+}
+
+fn as_told(finding: Finding, spent: Spent, began: Instant, seed: u64, command: &str) -> Attacked {
+    Attacked {
+        finding,
+        cost: Cost::of(spent, began.elapsed().as_secs_f64()),
+        seed,
+        command: command.to_owned(),
+    }
+}
+
+/// Copies the student, and moves rows with the copy and with its published model.
+fn attack_served(
+    plan: &Plan,
+    space: &FeatureSpace,
+    (student, judge): (ServedStudent, ServedStudent),
+    published: Option<Predictor>,
+    part: Part,
+    progress: Progress,
+    mut told: impl FnMut(Finding, Spent, Instant),
+) -> Result<(), Fault> {
+    let began = Instant::now();
+    let (copies, spent, mut student) = extract(plan, space, student, judge, progress)?;
+    told(extraction::finding(&copies, spent.rows), spent, began);
+    if part != Part::All {
+        return Ok(());
+    }
+    let mut held = Vec::new();
+    if let Some(copied) = copies.into_iter().next_back() {
+        let queries = copied.queries as u64;
+        held.push((evading::copy(plan, space, copied.model)?, Hands::Copy { queries }));
+    }
+    held.extend(published.map(|published| (published, Hands::Published)));
+    for (held, hands) in held {
+        let (evaded, back) = evading::evade(plan, held, hands, student, progress)?;
+        student = back;
+        if let Some((finding, spent, began)) = evaded {
+            told(finding, spent, began);
+        }
+    }
+    Ok(())
 }
 
 /// Carries the attacks out. Blocks; `shutdown` ends it.
@@ -111,24 +158,18 @@ fn attack(
     progress: Progress,
     shutdown: &CancellationToken,
 ) -> Result<Vec<Attacked>, Fault> {
-    let Victim { plan, space, queries, ballots, clean, student, campaign, command } = victim;
+    let Victim { plan, space, queries, ballots, clean, published, student, campaign, command } = victim;
     let truth: Option<Vec<Label>> =
         plan.pool.labels().map(|labels| plan.queries.iter().map(|row| labels[*row]).collect());
     let ballots = Ballots::new(plan.pool.schema().classes(), ballots).map_err(fault)?;
     let seed = plan.seed;
-    let told = |finding: Finding, spent: Spent, began: Instant| Attacked {
-        finding,
-        cost: Cost::of(spent, began.elapsed().as_secs_f64()),
-        seed,
-        command: command.clone(),
-    };
+    let told = |finding, spent, began| as_told(finding, spent, began, seed, &command);
     let mut attacked = Vec::new();
     let includes = |one: Part| part == Part::All || part == one;
 
-    if let (true, Some((student, judge))) = (includes(Part::Extraction), student) {
-        let began = Instant::now();
-        let (finding, spent) = extract(&plan, &space, student, judge, progress)?;
-        attacked.push(told(finding, spent, began));
+    if let (true, Some(student)) = (includes(Part::Extraction), student) {
+        let told = |finding, spent, began| attacked.push(told(finding, spent, began));
+        attack_served(&plan, &space, student, published, part, progress, told)?;
     }
     if let (true, Some(truth)) = (includes(Part::Poisoning), &truth) {
         let began = Instant::now();
@@ -204,7 +245,7 @@ fn extract(
     student: ServedStudent,
     mut judge: ServedStudent,
     progress: Progress,
-) -> Result<(Finding, Spent), Fault> {
+) -> Result<(Vec<Copied>, Spent, ServedStudent), Fault> {
     let (candidates, unseen) = (plan.pool.features(), plan.test.features());
     let sizes: Vec<usize> =
         COPY_QUERIES.into_iter().filter(|queries| *queries <= candidates.nrows()).collect();
@@ -214,7 +255,7 @@ fn extract(
     let mut meter = Meter::new(student, Budget::default());
     let features = |raw: &ndarray::Array2<f32>| space.transform(raw);
     let copies = extraction::run(&attack, &mut meter, &mut judge, features, |done| step.reached(done as u64));
-    Ok((extraction::finding(&copies.map_err(fault)?, meter.spent().rows), meter.spent()))
+    Ok((copies.map_err(fault)?, meter.spent(), meter.into_target()))
 }
 
 fn lie(
