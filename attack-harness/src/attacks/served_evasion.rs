@@ -75,7 +75,7 @@ pub struct Served {
 }
 
 /// The attacker of this file.
-pub fn threat_model(hands: Hands, eps: &[f32], asked: u64) -> ThreatModel {
+pub fn threat_model(hands: Hands, eps: &[f32]) -> ThreatModel {
     let (knowledge, capability, atlas) = match hands {
         Hands::Published => (
             "the student's published model file, and the right labels of its rows",
@@ -94,7 +94,7 @@ pub fn threat_model(hands: Hands, eps: &[f32], asked: u64) -> ThreatModel {
         capability,
         norm: Some(Norm::Linf),
         eps: eps.iter().map(|eps| shown(*eps)).collect(),
-        budget: Budget::rows(asked),
+        budget: Budget::default(),
         poisoned_silos_max: 0,
         colluders_max: 0,
         atlas,
@@ -246,7 +246,7 @@ fn check(attack: &ServedEvasion<'_>, classes: usize) -> Result<()> {
 }
 
 /// What a report says of it.
-pub fn finding(served: &Served, attack: &ServedEvasion<'_>, asked: u64) -> Finding {
+pub fn finding(served: &Served, attack: &ServedEvasion<'_>) -> Finding {
     let measured = |measure, at, share| Measurement::of_share(measure, VARIABLE, at, share);
     let mut measurements = Vec::new();
     for (measure, share) in [
@@ -282,7 +282,7 @@ pub fn finding(served: &Served, attack: &ServedEvasion<'_>, asked: u64) -> Findi
     Finding {
         attack: attack_name,
         title,
-        threat: threat_model(attack.hands, attack.eps, asked),
+        threat: threat_model(attack.hands, attack.eps),
         result: format!(
             "Over the wire the student is right on {:.1} % of {} rows as they are. Where an attacker moves every value by at most \
              such a share of its range, {how}, it is right on {}.",
@@ -337,7 +337,7 @@ mod tests {
         let mut meter = Meter::new(HeldPredictor::new(student.clone(), range.clone()), Budget::default());
         let mut held = HeldPredictor::new(held.clone(), range.clone());
         let served = run(attack, &mut held, &mut meter, || ()).unwrap();
-        let told = finding(&served, attack, meter.spent().rows);
+        let told = finding(&served, attack);
         assert!(told.result.contains("0.15") && told.verdict == Verdict::Measured, "{}", told.result);
         // The rows, and at each ε a random change, one step and three starts of those that are open.
         assert!((40..=40 * (1 + 2 * 5)).contains(&meter.spent().rows), "{:?}", meter.spent());

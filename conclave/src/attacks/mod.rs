@@ -14,6 +14,8 @@ pub mod targets;
 
 use conclave_attack_harness::meter::Spent;
 use conclave_attack_harness::report::Finding;
+use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::quantity::{Delta, Rho};
 use serde::Serialize;
 
 use crate::cli::{Exit, Fault};
@@ -45,17 +47,20 @@ pub struct Cost {
     pub waited_seconds: f64,
     /// What the ledger was charged, zCDP, rounded up.
     pub rho: f64,
+    /// The same as ε at the δ of the campaign.
+    pub epsilon: f64,
 }
 
 impl Cost {
-    /// What a meter counted, in so many seconds.
-    pub fn of(spent: Spent, seconds: f64) -> Self {
+    /// What a meter counted, in so many seconds, with ε at this δ.
+    pub fn of(spent: Spent, seconds: f64, delta: Delta) -> Self {
         Self {
             queries: spent.rows,
             calls: spent.calls,
             seconds,
             waited_seconds: spent.waited.as_secs_f64(),
             rho: spent.charged.to_f64_up(),
+            epsilon: if spent.charged == Rho::ZERO { 0.0 } else { rho_to_epsilon(spent.charged, delta) },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use conclave_attack_harness::report::{Measurement, Verdict};
 use conclave_attack_harness::threat_model::{Norm, ThreatModel};
 
-use super::Attacked;
+use super::{Attacked, Cost};
 use crate::simulate::report::{Axes, Line, Point, escape, line_chart, page};
 
 /// A page of its own.
@@ -30,17 +30,20 @@ pub fn section(attacked: &[Attacked]) -> String {
     }
     let mut html = String::from(
         "<section>\n<h2>Attacks</h2>\n<p>What an attacker with the stated knowledge and budget came to, beside what is promised. An attack \
-         that fails shows that this attack failed, not that none succeeds. Techniques are those of MITRE ATLAS.</p>\n\
-         <div class=\"scroll\"><table><tr><th>attack</th><th>verdict</th><th>result</th><th>ATLAS</th></tr>\n",
+         that fails shows that this attack failed, not that none succeeds. Techniques are those of MITRE ATLAS. A broken line in a chart is \
+         the bound.</p>\n",
     );
+    let _ = writeln!(html, "<p><strong>{}</strong></p>", tally(attacked));
+    html += "<div class=\"scroll\"><table><tr><th>attack</th><th>verdict</th><th>result</th><th>used</th><th>ATLAS</th></tr>\n";
     for attacked in attacked {
         let atlas: Vec<&str> = attacked.finding.threat.atlas.iter().map(|technique| technique.id).collect();
         let _ = writeln!(
             html,
-            "<tr><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(attacked.finding.title),
             verdict(attacked.finding.verdict),
             escape(&attacked.finding.result),
+            escape(&used(&attacked.cost)),
             escape(&atlas.join(" ")),
         );
     }
@@ -56,16 +59,12 @@ fn one(attacked: &Attacked) -> String {
     let threat = &finding.threat;
     let atlas: Vec<String> =
         threat.atlas.iter().map(|technique| format!("{} {}", technique.id, technique.name)).collect();
-    let spent = format!(
-        "{} queries in {} calls; {:.1} s, of which {:.1} s waiting for the target; charged ρ = {}",
-        cost.queries, cost.calls, cost.seconds, cost.waited_seconds, cost.rho
-    );
     let rows = [
         ("Goal", threat.goal.to_owned()),
         ("Knowledge", threat.knowledge.to_owned()),
         ("Capability", threat.capability.to_owned()),
         ("Limits", limits(threat)),
-        ("Used", spent),
+        ("Used", used(cost)),
         ("MITRE ATLAS", atlas.join("; ")),
         ("Promised", finding.bound.clone()),
         ("Result", finding.result.clone()),
@@ -91,6 +90,35 @@ fn one(attacked: &Attacked) -> String {
     html + "</div>\n</section>\n"
 }
 
+/// How many held, in a sentence.
+fn tally(attacked: &[Attacked]) -> String {
+    let of = |verdict| attacked.iter().filter(|attacked| attacked.finding.verdict == verdict).count();
+    format!(
+        "Of {} attacks, {} passed the bound, {} stayed within it, and {} measured what nobody promises.",
+        attacked.len(),
+        of(Verdict::Broken),
+        of(Verdict::Held),
+        of(Verdict::Measured)
+    )
+}
+
+/// What an attack took of the target, of time and of privacy.
+fn used(cost: &Cost) -> String {
+    let target = match cost.queries {
+        0 => "no query to the target: computed from what the attacker holds".to_owned(),
+        queries => format!("{queries} queries in {} calls", cost.calls),
+    };
+    let charged = if cost.rho > 0.0 {
+        format!("charged ρ = {}, ε = {:.3} at δ of the campaign", cost.rho, cost.epsilon)
+    } else {
+        "charged nothing (ε = 0)".to_owned()
+    };
+    format!(
+        "{target}; {:.1} s, of which {:.1} s waiting for the target; {charged}",
+        cost.seconds, cost.waited_seconds
+    )
+}
+
 /// One measure: its curve, and the same figures as a table.
 fn panel(name: &str, measurements: &[&Measurement]) -> String {
     let Some(first) = measurements.first() else { return String::new() };
@@ -104,7 +132,8 @@ fn panel(name: &str, measurements: &[&Measurement]) -> String {
             title: format!("{} {}: {}", one.at, one.variable, figure(one, one.value)),
         })
         .collect();
-    let shape = Line { percent: first.share, y_max: first.share.then_some(1.0), ..Line::default() };
+    let bound = measurements.iter().filter_map(|one| Some((one.at, one.bound?))).collect();
+    let shape = Line { percent: first.share, y_max: first.share.then_some(1.0), bound, ..Line::default() };
     let chart = line_chart(&axes, &points, &[], &shape);
     let mut table =
         format!("<tr><th class=\"n\">{}</th><th class=\"n\">{}</th>", escape(first.variable), escape(name));
@@ -163,14 +192,14 @@ fn limits(threat: &ThreatModel) -> String {
             Norm::L2 => "L2",
         };
         let eps: Vec<String> = threat.eps.iter().map(f64::to_string).collect();
-        limits.push(format!("{norm} changes of at most {}", eps.join(", ")));
+        limits.push(format!("{norm} changes of at most {} of the range of a value", eps.join(", ")));
     }
     if limits.is_empty() { "none".to_owned() } else { limits.join("; ") }
 }
 
 fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Held => "held",
+        Verdict::Held => "held: it stayed within its bound",
         Verdict::Broken => "BROKEN: passed its bound beyond chance",
         Verdict::Measured => "measured: nothing is promised",
     }

@@ -107,7 +107,8 @@ fn a_running_student_is_copied_and_moved_rows_are_sent_to_it_and_a_page_tells_al
     assert_eq!(stranger.status.code(), Some(5), "{}", stdout(&stranger));
     let wards = "age,weight,state\n".to_owned() + &"40,50,ill\n61,52,well\n".repeat(200);
     let wards = scratch.file("wards.csv", wards.as_bytes());
-    let scenario = scratch.file("wards.toml", format!("dataset = '{wards}'\norganisations = 2\nteachers = 4\n").as_bytes());
+    let scenario = scratch
+        .file("wards.toml", format!("dataset = '{wards}'\norganisations = 2\nteachers = 4\n").as_bytes());
     let other = attack("extraction", &kit, &[&scenario]);
     assert_eq!(other.status.code(), Some(2), "{}{}", stdout(&other), stderr(&other));
     assert_eq!(json(&other)["error"]["field"], "scenario", "{}", stdout(&other));

@@ -64,7 +64,7 @@ pub(super) fn evade(
     let mut meter = Meter::new(Ranged::new(student, range), Budget::default());
     let served = served_evasion::run(&attack, &mut held, &mut meter, || step.advance(1)).map_err(fault)?;
     let spent = meter.spent();
-    let finding = served_evasion::finding(&served, &attack, spent.rows);
+    let finding = served_evasion::finding(&served, &attack);
     Ok((Some((finding, spent, began)), meter.into_target().into_target()))
 }
 

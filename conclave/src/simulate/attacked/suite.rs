@@ -88,18 +88,18 @@ pub async fn served(
 ) -> Result<Vec<Attacked>, Fault> {
     let attacking = tokio::task::spawn_blocking(move || {
         let mut attacked = Vec::new();
-        let told = |finding, spent, began| attacked.push(as_told(finding, spent, began, plan.seed, &command));
+        let told = |finding, spent, began| attacked.push(as_told(finding, spent, began, &plan, &command));
         attack_served(&plan, &space, student, published, part, progress, told)?;
         Ok(attacked)
     });
     attacking.await.map_err(|error| broken("attacking", &error))?
 }
 
-fn as_told(finding: Finding, spent: Spent, began: Instant, seed: u64, command: &str) -> Attacked {
+fn as_told(finding: Finding, spent: Spent, began: Instant, plan: &Plan, command: &str) -> Attacked {
     Attacked {
         finding,
-        cost: Cost::of(spent, began.elapsed().as_secs_f64()),
-        seed,
+        cost: Cost::of(spent, began.elapsed().as_secs_f64(), plan.scenario.delta),
+        seed: plan.seed,
         command: command.to_owned(),
     }
 }
@@ -162,8 +162,7 @@ fn attack(
     let truth: Option<Vec<Label>> =
         plan.pool.labels().map(|labels| plan.queries.iter().map(|row| labels[*row]).collect());
     let ballots = Ballots::new(plan.pool.schema().classes(), ballots).map_err(fault)?;
-    let seed = plan.seed;
-    let told = |finding, spent, began| as_told(finding, spent, began, seed, &command);
+    let told = |finding, spent, began| as_told(finding, spent, began, &plan, &command);
     let mut attacked = Vec::new();
     let includes = |one: Part| part == Part::All || part == one;
 

@@ -35,7 +35,13 @@ pub(crate) struct Rule {
 /// A line through `points`, in ascending x, as steps or straight, with rules across. Both axes start at `origin`.
 pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shape: &Line) -> String {
     let x_max = points.iter().map(|p| p.x).fold(f64::MIN_POSITIVE, f64::max);
-    let y_max = points.iter().map(|p| p.y).chain(rules.iter().map(|r| r.y)).fold(f64::MIN_POSITIVE, f64::max);
+    let bounds = shape.bound.iter().map(|(_, y)| *y);
+    let y_max = points
+        .iter()
+        .map(|p| p.y)
+        .chain(rules.iter().map(|r| r.y))
+        .chain(bounds)
+        .fold(f64::MIN_POSITIVE, f64::max);
     let x = Scale::new(0.0, x_max, LEFT, WIDTH - RIGHT);
     let y_top = shape.y_max.unwrap_or_else(|| Scale::rounded_up(y_max));
     let y = Scale::new(shape.y_min, y_top, HEIGHT - BOTTOM, TOP);
@@ -73,6 +79,15 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
         );
     }
     let _ = write!(svg, "<path class=\"line\" d=\"{path}\"/>");
+    if !shape.bound.is_empty() {
+        let corner = |&(px, py): &(f64, f64)| format!("{:.1} {:.1}", x.at(px), y.at(py));
+        let corners: Vec<String> = shape.bound.iter().map(corner).collect();
+        let _ = write!(
+            svg,
+            "<path class=\"bound\" d=\"M{}\"><title>broken line: the bound</title></path>",
+            corners.join("L")
+        );
+    }
     for point in points {
         let class = if points.len() > DOTS_MAX { "dot faint" } else { "dot" };
         let _ = write!(
@@ -96,6 +111,8 @@ pub(crate) struct Line {
     pub(crate) percent: bool,
     pub(crate) y_min: f64,
     pub(crate) y_max: Option<f64>,
+    /// A broken line beside it: what is promised, by x.
+    pub(crate) bound: Vec<(f64, f64)>,
 }
 
 /// How many of `shares` (each in 0..=1) fall into each of twenty bins.
