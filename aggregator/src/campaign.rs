@@ -5,6 +5,7 @@
 //! refused.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
 
 use conclave_proto::ids::QueryId;
 
@@ -21,6 +22,8 @@ pub(crate) enum Phase {
     BelowQuorum,
     /// The ledger cannot be written.
     Halted,
+    /// An operator has stopped it.
+    Ended,
 }
 
 /// What to do next.
@@ -81,6 +84,7 @@ pub(crate) struct Bounds {
     pub(crate) batch_queries_max: usize,
     pub(crate) batches_in_flight_max: usize,
     pub(crate) retry_ms: u64,
+    pub(crate) queries_per_minute_max: Option<NonZeroU32>,
 }
 
 /// A running campaign.
@@ -91,6 +95,8 @@ pub(crate) struct Campaign {
     waiting: VecDeque<QueryId>,
     batches_in_flight: usize,
     obstacle: Obstacle,
+    /// When the pace allows the next query, in milliseconds.
+    paced_until_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +129,8 @@ impl Campaign {
     /// A campaign whose `settled` queries are answered.
     pub(crate) fn new(bounds: Bounds, settled: impl IntoIterator<Item = QueryId>) -> Self {
         let standing = settled.into_iter().map(|query| (query, Standing::Settled)).collect();
-        Self { bounds, standing, waiting: VecDeque::new(), batches_in_flight: 0, obstacle: Obstacle::None }
+        let (waiting, obstacle) = (VecDeque::new(), Obstacle::None);
+        Self { bounds, standing, waiting, batches_in_flight: 0, obstacle, paced_until_ms: 0 }
     }
 
     /// A batch that an earlier process reserved and did not draw is asked again, under the same reservation.
@@ -171,12 +178,19 @@ impl Campaign {
             }
             Obstacle::None | Obstacle::Budget { .. } | Obstacle::Quorum { .. } | Obstacle::Pause { .. } => {}
         }
+        if now_ms < self.paced_until_ms {
+            return Next::WaitUntil(self.paced_until_ms);
+        }
         if !quorum_present {
             let retry_at_ms = now_ms.saturating_add(self.bounds.retry_ms);
             self.obstacle = Obstacle::Quorum { retry_at_ms };
             return Next::WaitUntil(retry_at_ms);
         }
         let mut size = self.bounds.batch_queries_max.min(self.waiting.len());
+        if let Some(pace) = self.bounds.queries_per_minute_max {
+            // A second's worth at once: a pace is kept by asking little and often.
+            size = size.min((pace.get() as usize).div_ceil(SECONDS_PER_MINUTE));
+        }
         match self.obstacle {
             // One small batch, and then a fresh look at what is left.
             Obstacle::Budget { fitting } => {
@@ -190,6 +204,10 @@ impl Campaign {
         let batch: Vec<QueryId> = self.waiting.drain(..size).collect();
         self.standing.extend(batch.iter().map(|query| (*query, Standing::Asked)));
         self.batches_in_flight += 1;
+        if let Some(pace) = self.bounds.queries_per_minute_max {
+            let pause_ms = (batch.len() as u64 * MS_PER_MINUTE).div_ceil(pace.get().into());
+            self.paced_until_ms = now_ms.saturating_add(pause_ms);
+        }
         Next::Ask(batch)
     }
 
@@ -242,6 +260,12 @@ impl Campaign {
         }
     }
 
+    /// Another pace, from the next batch on.
+    pub(crate) fn set_pace(&mut self, queries_per_minute_max: Option<NonZeroU32>) {
+        self.bounds.queries_per_minute_max = queries_per_minute_max;
+        self.paced_until_ms = 0;
+    }
+
     /// Where the campaign stands.
     pub(crate) fn phase(&self) -> Phase {
         let waits = !self.waiting.is_empty();
@@ -279,6 +303,9 @@ impl Campaign {
 fn counted(queries: usize) -> u32 {
     u32::try_from(queries).unwrap_or(u32::MAX)
 }
+
+const SECONDS_PER_MINUTE: usize = 60;
+const MS_PER_MINUTE: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;

@@ -37,14 +37,17 @@ pub struct AggregatorConfig {
     pub ledger: PathBuf,
     /// The manifest of the public pool, from `conclave data manifest`.
     pub pool: PathBuf,
-    /// The campaign to run.
-    pub campaign: CampaignConfig,
+    /// The campaign to open at the first start; without one, an operator starts it.
+    pub campaign: Option<CampaignConfig>,
     /// The cap of every silo's data.
     pub accounts: AccountsConfig,
     /// Who takes part, and where.
     pub nodes: Vec<NodeConfig>,
     /// Where nodes with mode `dial-out` are received: `ADDRESS:PORT`.
     pub nodes_listen: Option<SocketAddr>,
+    /// Operators that may start and stop campaigns, as `ORGANISATION/NAME`; nobody may if there are none.
+    #[serde(default)]
+    pub operators: Vec<String>,
     /// How much is under way at once.
     #[serde(default)]
     pub flow: Flow,
@@ -54,6 +57,25 @@ pub struct AggregatorConfig {
     /// Bounds of the channels to the nodes.
     #[serde(default)]
     pub channel: ChannelLimits,
+}
+
+/// A campaign in a file of its own, to be started by an operator: the section `[campaign]` and nothing else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignFile {
+    /// The campaign.
+    pub campaign: CampaignConfig,
+}
+
+impl CampaignFile {
+    /// The checked campaign; or everything that is wrong, each with its key and where it was written.
+    pub fn check(loaded: &Loaded<Self>) -> Result<CampaignSettings, ConfigError> {
+        let mut check = Check { loaded, faults: Vec::new() };
+        match (check.campaign(&loaded.value.campaign), &check.faults[..]) {
+            (Some(campaign), []) => Ok(campaign),
+            _ => Err(ConfigError::Faults(check.faults)),
+        }
+    }
 }
 
 /// A campaign as its operator plans it.
@@ -153,29 +175,35 @@ pub enum Mode {
 impl AggregatorConfig {
     /// Settings to run on, with the `pool` that the configuration names; or everything that is wrong, each with its key
     /// and where it was written.
-    pub fn check(loaded: &Loaded<Self>, pool: PoolManifest) -> Result<Settings, ConfigError> {
+    pub fn check(
+        loaded: &Loaded<Self>,
+        pool: PoolManifest,
+    ) -> Result<Settings<Option<CampaignSettings>>, ConfigError> {
         let config = &loaded.value;
         let mut check = Check { loaded, faults: Vec::new() };
-        let campaign = check.campaign(&config.campaign);
+        let campaign = config.campaign.as_ref().map(|campaign| check.campaign(campaign));
         let accounts = check.accounts(&config.accounts);
         let nodes = check.nodes(&config.nodes);
         check.nodes_listen(config);
+        check.operators(config);
         check.flow(&config.flow);
-        if config.campaign.epsilon > config.accounts.epsilon {
+        let planned = config.campaign.as_ref().map(|campaign| campaign.epsilon);
+        if let Some(epsilon) = planned.filter(|epsilon| *epsilon > config.accounts.epsilon) {
             let fix = format!(
                 "a campaign is a part of its accounts' budget: give at most {}",
                 config.accounts.epsilon
             );
-            check.fault("campaign.epsilon", config.campaign.epsilon, fix);
+            check.fault("campaign.epsilon", epsilon, fix);
         }
         match (campaign, accounts, &check.faults[..]) {
-            (Some(campaign), Some(accounts), []) => Ok(Settings {
-                campaign,
+            (campaign, Some(accounts), []) => Ok(Settings {
+                campaign: campaign.flatten(),
                 accounts,
                 pool,
                 ledger: config.ledger.clone(),
                 nodes,
                 nodes_listen: config.nodes_listen,
+                operators: config.operators.clone(),
                 flow: config.flow,
                 server: config.server,
                 channel: config.channel,
@@ -186,12 +214,12 @@ impl AggregatorConfig {
 }
 
 /// Collects what is wrong.
-struct Check<'a> {
-    loaded: &'a Loaded<AggregatorConfig>,
+struct Check<'a, T> {
+    loaded: &'a Loaded<T>,
     faults: Vec<Fault>,
 }
 
-impl Check<'_> {
+impl<T> Check<'_, T> {
     fn campaign(&mut self, config: &CampaignConfig) -> Option<CampaignSettings> {
         let id = self.take("campaign.id", &config.id, CampaignId::new(&config.id));
         let mechanism = self.mechanism(config);
@@ -293,6 +321,23 @@ impl Check<'_> {
         }
     }
 
+    /// Operators by name; without them and without a campaign there would be nothing to do, ever.
+    fn operators(&mut self, config: &AggregatorConfig) {
+        for (index, operator) in config.operators.iter().enumerate() {
+            let parts: Vec<&str> = operator.split('/').collect();
+            let named = matches!(parts[..], [organisation, name]
+                if OrganisationId::new(organisation).is_ok() && NodeId::new(name).is_ok());
+            if !named {
+                let fix = "write ORGANISATION/NAME as in the operator's kit, for example hub/operator";
+                self.fault(&format!("operators[{index}]"), operator, fix);
+            }
+        }
+        if config.campaign.is_none() && config.operators.is_empty() {
+            let fix = "give a section [campaign], or name in operators who may start one";
+            self.fault("campaign", "absent", fix);
+        }
+    }
+
     fn flow(&mut self, flow: &Flow) {
         for (key, value, least, most) in flow.ranges() {
             self.within(&format!("flow.{key}"), value, least, most);
@@ -300,11 +345,11 @@ impl Check<'_> {
     }
 
     /// The checked value of the setting `key`, or one fault more.
-    fn take<T>(&mut self, key: &str, value: impl Display, checked: Result<T, impl Display>) -> Option<T> {
+    fn take<V>(&mut self, key: &str, value: impl Display, checked: Result<V, impl Display>) -> Option<V> {
         checked.map_err(|error| self.fault(key, value, error.to_string())).ok()
     }
 
-    fn within<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T, most: T) {
+    fn within<V: PartialOrd + Display + Copy>(&mut self, key: &str, value: V, least: V, most: V) {
         if value < least || value > most {
             self.fault(key, value, format!("give {least} to {most}"));
         }

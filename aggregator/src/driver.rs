@@ -4,6 +4,7 @@
 //! published. Every arrow consumes what the step before gave. The loop takes no decision of its own.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,10 +37,12 @@ pub(crate) enum Command {
     Submit { queries: Vec<QueryId>, reply: oneshot::Sender<Result<Admitted, TooMany>> },
     /// A node is back.
     TeachersReturned,
+    /// Ask no more than so many queries in a minute from now on.
+    Pace(Option<NonZeroU32>),
 }
 
 /// The members of the campaign, as far as they can be reached.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Nodes {
     pub(crate) sessions: Vec<Arc<Session>>,
     pub(crate) rejections: Rejections,
@@ -54,11 +57,6 @@ impl Nodes {
         };
         let members = contract.members.iter().map(member).collect();
         Self { sessions, rejections: Rejections::default(), members }
-    }
-
-    /// How many nodes are there.
-    pub(crate) fn present(&self) -> usize {
-        self.sessions.iter().filter(|session| session.is_present()).count()
     }
 
     fn teachers_present(&self) -> u32 {
@@ -83,7 +81,7 @@ pub(crate) struct Engine<N> {
     pub(crate) ledger: Ledger,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) published: Published,
-    pub(crate) noise: Mutex<N>,
+    pub(crate) noise: Arc<Mutex<N>>,
     /// Counts the openings of the ledger: tells a batch that is asked again from the first time.
     pub(crate) epoch: u32,
     pub(crate) stop: CancellationToken,
@@ -143,6 +141,7 @@ pub(crate) async fn drive<N: NoiseSource + 'static>(
                     let _ = reply.send(admitted);
                 }
                 Some(Command::TeachersReturned) => campaign.teachers_returned(),
+                Some(Command::Pace(pace)) => campaign.set_pace(pace),
                 None => break,
             },
             () = sleep_until(wake_at) => {}
@@ -180,6 +179,7 @@ fn tell(standing: &watch::Sender<Standing>, campaign: &Campaign) {
                 Phase::BudgetSpent => tracing::warn!(admitted = now.admitted, "the budget is spent"),
                 Phase::BelowQuorum => tracing::warn!("too few teachers are there; waiting for them"),
                 Phase::Halted => tracing::error!("nothing more is released before a restart"),
+                Phase::Ended => tracing::info!("the campaign has ended"),
             }
         }
         *told = now;

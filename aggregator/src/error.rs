@@ -65,6 +65,28 @@ pub enum Error {
         /// What the settings or the node say now.
         now: String,
     },
+    /// One campaign at a time.
+    #[error(
+        "campaign {open} is open, and {asked} cannot be started beside it; stop it first, with `conclave \
+         campaign stop`"
+    )]
+    CampaignOpen {
+        /// The one that is open.
+        open: String,
+        /// The one that was to be started.
+        asked: String,
+    },
+    /// There is nothing to stop.
+    #[error("campaign {asked} is not open; {}", open_instead(.open.as_deref()))]
+    NotOpen {
+        /// The one that was to be stopped.
+        asked: String,
+        /// The one that is open, if one is.
+        open: Option<String>,
+    },
+    /// Another operator is starting or stopping a campaign.
+    #[error("another campaign is being started or stopped at this moment; try again when that is done")]
+    AtWork,
     /// A contract that is none.
     #[error(transparent)]
     Contract(#[from] ContractError),
@@ -110,6 +132,10 @@ impl Error {
     }
 }
 
+fn open_instead(open: Option<&str>) -> String {
+    open.map_or_else(|| "no campaign is".to_owned(), |open| format!("the one that is open is {open}"))
+}
+
 impl From<IdError> for Error {
     fn from(error: IdError) -> Self {
         Self::Contract(error.into())
@@ -141,6 +167,9 @@ impl From<Error> for Failure {
             | Error::Node { .. }
             | Error::ContractChanged { .. }
             | Error::AccountChanged { .. }
+            | Error::CampaignOpen { .. }
+            | Error::NotOpen { .. }
+            | Error::AtWork
             | Error::Contract(_)
             | Error::Pool { .. }
             | Error::File { .. } => ExitStatus::BadInput,

@@ -3,13 +3,14 @@
 //! | step | module |
 //! |---|---|
 //! | ask the silos who they are, agree on a contract, open accounts | `opening`, `enrolment`, `sessions` |
+//! | one campaign at a time: open, run, end it; what a restart goes on with | `host`, `marker`; for operators: `operator` |
 //! | receive nodes that nobody can dial | `leases` (pure), `desk`, `work` |
 //! | decide which queries are asked together, and when it is over | `campaign` (pure), run by `driver` |
 //! | see what an opening would find, and change nothing | [`rehearsal`] |
 //! | set the worst case aside before anybody is asked | `admission` |
 //! | collect votes, reject what does not fit, freeze | `query` |
 //! | draw noise once, make charge and answer durable together | `release` |
-//! | hand out what is durable, and nothing else | `published`, `rpc`, `status` |
+//! | hand out what is durable, and nothing else | `published`, `current`, `rpc`, `status` |
 //!
 //! What leaves it: released answers, figures that do not depend on votes, and refusals in words. Never: a vote, a count,
 //! a draw, or anything derived from them, in a log, a metric, an error or a file other than the ledger, which holds
@@ -20,12 +21,16 @@
 mod admission;
 mod campaign;
 pub mod config;
+mod current;
 mod desk;
 mod driver;
 mod enrolment;
 mod error;
+mod host;
 mod leases;
+mod marker;
 mod opening;
+mod operator;
 mod published;
 mod query;
 pub mod rehearsal;
@@ -39,69 +44,67 @@ mod status;
 mod weakened;
 mod work;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use conclave_ledger::{BookHandle, LedgerError, Released, Reservation};
+use conclave_ledger::{BookHandle, LedgerError};
 use conclave_privacy::noise::NoiseSource;
 use conclave_proto::campaign::v1::campaign_service_server::CampaignServiceServer;
-use conclave_proto::ids::QueryId;
+use conclave_proto::campaign::v1::operator_service_server::OperatorServiceServer;
 use conclave_service::{RunningServer, Server, ServerTransport};
 use conclave_trust::Contract;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Ledger;
-use crate::campaign::{Bounds, Campaign, Phase};
+use crate::current::Current;
 use crate::desk::Desks;
-use crate::driver::{Engine, Nodes};
-use crate::published::Published;
+use crate::host::Host;
+use crate::marker::Marker;
+use crate::opening::{Chosen, Opened};
+use crate::operator::OperatorRpc;
 use crate::rpc::CampaignRpc;
-use crate::sessions::Session;
-use crate::status::Standing;
 use crate::work::WorkServer;
 
-pub use config::{AggregatorConfig, ENV_PREFIX};
+pub use config::{AggregatorConfig, CampaignFile, ENV_PREFIX};
 pub use error::{Error, Result};
 pub use rpc::ROLES;
 pub use run::{read_pool, run};
 pub use settings::{AccountSettings, CampaignSettings, Flow, NodeSettings, Settings, Transport};
 pub use work::WORK_ROLES;
 
-/// An aggregator whose ledger is open and whose silos have agreed; it does not listen yet.
+/// An aggregator whose ledger is open and whose silos have agreed, if there is a campaign to open; it does not listen yet.
 ///
 /// Generic over where noise comes from: a cluster binary knows [`conclave_privacy::noise::ReleaseNoise`] and no other.
 pub struct Aggregator<N> {
-    settings: Arc<Settings>,
+    settings: Settings<Option<CampaignSettings>>,
     transport: Transport,
-    contract: Arc<Contract>,
-    ledger: Ledger,
-    sessions: Vec<Arc<Session>>,
+    desks: Desks,
+    marker: Marker,
     work: Option<WorkServer>,
-    answers: Vec<Released>,
-    reserved: Vec<Reservation>,
+    book: BookHandle,
+    opened: Option<(Opened, Chosen)>,
     epoch: u32,
     noise: N,
 }
 
 impl<N: NoiseSource + 'static> Aggregator<N> {
-    /// Opens the ledger, or makes it; asks every node who it is; opens accounts and campaign, or goes on with the
-    /// campaign that the ledger holds.
+    /// Opens the ledger, or makes it; then the campaign that an operator started last, or else that of the settings: asks
+    /// every node who it is, opens accounts and campaign, or goes on with the campaign that the ledger holds.
     ///
     /// A new campaign needs every silo's agreement. One that goes on needs none before its first batch: nodes that are
     /// away are looked for. Refused: settings under which a stored contract would read differently, a damaged ledger,
     /// one that another process holds, a cap other than the one on record. Cancelling `shutdown` gives up in order.
     pub async fn prepare(
-        settings: Settings,
+        settings: impl Into<Settings<Option<CampaignSettings>>>,
         transport: Transport,
         noise: N,
         shutdown: &CancellationToken,
     ) -> Result<Self> {
+        let settings = settings.into();
         let (book, epoch) = opening::open_book(&settings.ledger, N::SIMULATED).await?;
-        match Self::enrol(settings, transport, noise, epoch, &book, shutdown).await {
+        // On the heap: it holds the settings of aggregator and campaign, and callers hold it.
+        match Box::pin(Self::enrol(settings, transport, noise, epoch, &book, shutdown)).await {
             Ok(aggregator) => Ok(aggregator),
             Err(error) => {
                 // The first error counts; a ledger that was only read closes without one.
@@ -112,7 +115,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
     }
 
     async fn enrol(
-        settings: Settings,
+        settings: Settings<Option<CampaignSettings>>,
         transport: Transport,
         noise: N,
         epoch: u32,
@@ -122,30 +125,34 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         let desks = Desks::of(&settings.nodes)?;
         // First of all: who cannot be dialled must be able to say who it is.
         let work = WorkServer::open(&settings, &transport, &desks).await?;
-        let opening = opening::open_campaign(&settings, &transport, &desks, book, N::SIMULATED);
-        let opened = shutdown.run_until_cancelled(opening).await.unwrap_or(Err(Error::Interrupted))?;
-        Ok(Self {
-            settings: Arc::new(settings),
-            transport,
-            contract: Arc::new(opened.contract),
-            ledger: opened.ledger,
-            sessions: opened.sessions,
-            work,
-            answers: opened.answers,
-            reserved: opened.reserved,
-            epoch,
-            noise,
-        })
+        let marker = Marker::beside(&settings.ledger);
+        let opened = match opening::choose(&settings, &marker, book).await? {
+            None => None,
+            Some(chosen) if chosen.ended => Some((opening::open_to_read(book, &chosen.plan).await?, chosen)),
+            Some(chosen) => {
+                let of_campaign = settings.clone().with(chosen.plan.clone());
+                let opening = opening::open_campaign(&of_campaign, &transport, &desks, book, N::SIMULATED);
+                let opened =
+                    shutdown.run_until_cancelled(opening).await.unwrap_or(Err(Error::Interrupted))?;
+                if marker.read()?.is_some_and(|wanted| wanted.campaign != chosen.plan.id.as_str()) {
+                    // The settings name a campaign that is newer than the one that was stopped.
+                    marker.remove()?;
+                }
+                Some((opened, chosen))
+            }
+        };
+        let book = book.clone();
+        Ok(Self { settings, transport, desks, marker, work, book, opened, epoch, noise })
     }
 
-    /// What every silo agreed to.
-    pub fn contract(&self) -> &Contract {
-        &self.contract
+    /// What every silo agreed to, if a campaign is open.
+    pub fn contract(&self) -> Option<&Contract> {
+        self.opened.as_ref().map(|(opened, _)| &opened.contract)
     }
 
-    /// Listens on `address` (port 0: a free one) and runs the campaign until `shutdown` is cancelled.
+    /// Listens on `address` (port 0: a free one) and runs campaigns until `shutdown` is cancelled.
     pub async fn serve(self, address: SocketAddr, shutdown: CancellationToken) -> Result<Running> {
-        let book = self.ledger.book().clone();
+        let book = self.book.clone();
         match self.listen(address, shutdown).await {
             Ok(running) => Ok(running),
             Err(error) => {
@@ -156,76 +163,71 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
     }
 
     async fn listen(self, address: SocketAddr, shutdown: CancellationToken) -> Result<Running> {
-        let Self { settings, transport, contract, ledger, sessions, work, answers, reserved, epoch, noise } =
-            self;
-        // Ends with the process's token, and also when the server cannot start.
-        let stop = shutdown.child_token();
-        let nodes = Arc::new(Nodes::new(sessions, &contract));
-        let published = Published::new(&answers);
-        let answered = answers.iter().map(|released| QueryId::new(*released.query().as_bytes()));
-        let campaign = Campaign::new(bounds(&settings), answered);
-        let standing = watch::Sender::new(Standing { phase: Phase::Idle, admitted: campaign.admitted() });
-        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
-
-        let handlers = CampaignRpc {
-            contract: Arc::clone(&contract),
-            pool: Arc::new(settings.pool.queries().iter().copied().collect::<HashSet<_>>()),
-            published: published.clone(),
-            standing: standing.subscribe(),
-            commands: commands.clone(),
-            ledger: ledger.clone(),
-            nodes: Arc::clone(&nodes),
-        };
+        let Self { settings, transport, desks, marker, work, book, opened, epoch, noise } = self;
         let limits = settings.server;
-        let service =
-            CampaignServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
-        let transport = match transport {
-            Transport::Mutual(kit) => ServerTransport::Mutual(*kit),
+        let current = Current::default();
+        let pool = settings.pool.queries().iter().copied().collect();
+        let handlers = CampaignRpc { current: current.clone(), pool, book: book.clone() };
+        let server_transport = match &transport {
+            Transport::Mutual(kit) => ServerTransport::Mutual((**kit).clone()),
             Transport::PlaintextLoopback => ServerTransport::PlaintextLoopback,
         };
-        let server =
-            Server::new(transport, ROLES, limits).add_service(service).bind(address, shutdown).await?;
-
-        for session in &nodes.sessions {
-            tokio::spawn(driver::look_for(
-                Arc::clone(session),
-                Arc::clone(&settings),
-                Arc::clone(&contract),
-                commands.clone(),
-                stop.clone(),
-            ));
-        }
-        let book = ledger.book().clone();
-        let engine = Engine {
+        let noise = Arc::new(Mutex::new(noise));
+        let host = Arc::new(Host {
             settings,
-            contract: Arc::clone(&contract),
-            ledger,
-            nodes,
-            published,
-            noise: Mutex::new(noise),
+            transport,
+            desks,
+            book: book.clone(),
+            marker,
+            noise,
             epoch,
-            stop,
-        };
-        let driver = tokio::spawn(driver::drive(Arc::new(engine), campaign, reserved, waiting, standing));
+            current: current.clone(),
+            // Ends with the process's token, and also when the server cannot start.
+            shutdown: shutdown.child_token(),
+            turn: tokio::sync::Mutex::default(),
+        });
+        let operator = OperatorRpc { host: Arc::clone(&host) };
+        let server = Server::new(server_transport, ROLES, limits)
+            .add_service(
+                CampaignServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max),
+            )
+            .add_service(
+                OperatorServiceServer::new(operator).max_decoding_message_size(limits.message_bytes_max),
+            );
+        // Held until the first campaign runs, so that no operator's call comes in between.
+        let mut turn = host.turn.lock().await;
+        let server = server.bind(address, shutdown).await?;
+        if let Some((opened, Chosen { plan, pace, .. })) = opened {
+            *turn = host.run(opened, plan, pace).driver;
+        }
+        drop(turn);
         server.readiness().set(true).await;
-        Ok(Running { server, work, driver, book, contract })
+        let finished = Box::pin(async move { host.finish().await });
+        Ok(Running { server, work, finished, book, current })
     }
 }
 
 impl<N> fmt::Debug for Aggregator<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aggregator").field("campaign", &self.contract.campaign).finish_non_exhaustive()
+        let campaign = self.opened.as_ref().map(|(opened, _)| &opened.contract.campaign);
+        f.debug_struct("Aggregator").field("campaign", &campaign).finish_non_exhaustive()
     }
 }
 
 /// An aggregator that listens. Dropping it does not stop it: cancel the token that it was given.
-#[derive(Debug)]
 pub struct Running {
     server: RunningServer,
     work: Option<WorkServer>,
-    driver: JoinHandle<()>,
+    /// Ends when nothing is opened or run any more.
+    finished: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
     book: BookHandle,
-    contract: Arc<Contract>,
+    current: Current,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("address", &self.address()).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -239,14 +241,14 @@ impl Running {
         self.work.as_ref().map(WorkServer::address)
     }
 
-    /// What every silo agreed to.
-    pub fn contract(&self) -> &Contract {
-        &self.contract
+    /// What every silo agreed to in the campaign that is open, or was last.
+    pub fn contract(&self) -> Option<Arc<Contract>> {
+        self.current.get().map(|open| Arc::clone(&open.contract))
     }
 
     /// Waits until the aggregator has stopped: batches have ended or are given up, and the ledger is one closed file.
     pub async fn finished(self) -> Result<()> {
-        let driven = self.driver.await;
+        self.finished.await;
         let served = self.server.finished().await;
         // Last, because what the batches had asked ends with them.
         let received = match self.work {
@@ -254,9 +256,6 @@ impl Running {
             None => Ok(()),
         };
         let closed = close(self.book).await;
-        if let Err(fault) = driven {
-            tracing::error!(%fault, "the campaign's loop broke off");
-        }
         closed?;
         received?;
         Ok(served?)
@@ -267,15 +266,3 @@ impl Running {
 async fn close(book: BookHandle) -> Result<(), LedgerError> {
     tokio::task::spawn_blocking(move || book.shutdown()).await.unwrap_or(Err(LedgerError::Closed))
 }
-
-fn bounds(settings: &Settings) -> Bounds {
-    Bounds {
-        queries_max: settings.campaign.queries_max,
-        batch_queries_max: settings.flow.batch_queries_max,
-        batches_in_flight_max: settings.flow.batches_in_flight_max,
-        retry_ms: settings.flow.retry_ms,
-    }
-}
-
-/// Proposals that wait for the loop; further callers wait in their call.
-const COMMANDS_WAITING_MAX: usize = 256;

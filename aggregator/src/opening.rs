@@ -1,11 +1,12 @@
 //! From settings to an open campaign: the ledger, the sessions, the contract, and what an earlier process left.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
 use conclave_ledger::{
-    AccountState, Book, BookHandle, BookWriter, CampaignKey, CampaignState, Genesis, LedgerError, LedgerId,
-    Released, Reservation,
+    AbandonReason, AccountState, Book, BookHandle, BookWriter, CampaignKey, CampaignState, Genesis,
+    LedgerError, LedgerId, Released, Reservation,
 };
 use conclave_service::clock::WallClock;
 use conclave_trust::Contract;
@@ -17,8 +18,9 @@ use crate::admission::{Ledger, settled};
 use crate::desk::Desks;
 use crate::enrolment::{self, Description, Hindrance};
 use crate::error::{Error, Result};
+use crate::marker::{Marker, State};
 use crate::sessions::Session;
-use crate::settings::{NodeSettings, Settings, Transport};
+use crate::settings::{CampaignSettings, NodeSettings, Settings, Transport};
 
 /// A campaign that is in the ledger.
 pub(crate) struct Opened {
@@ -29,6 +31,95 @@ pub(crate) struct Opened {
     pub(crate) answers: Vec<Released>,
     /// Batches that an earlier process reserved and did not draw.
     pub(crate) reserved: Vec<Reservation>,
+    /// An operator has stopped it: it is there to be read.
+    pub(crate) ended: bool,
+}
+
+/// Which campaign a start of the process is about.
+pub(crate) struct Chosen {
+    pub(crate) plan: CampaignSettings,
+    pub(crate) pace: Option<NonZeroU32>,
+    pub(crate) ended: bool,
+}
+
+/// What an operator started or stopped last comes before the campaign of the settings, unless that one is new and the
+/// other was stopped.
+pub(crate) async fn choose(
+    settings: &Settings<Option<CampaignSettings>>,
+    marker: &Marker,
+    book: &BookHandle,
+) -> Result<Option<Chosen>> {
+    let configured = settings.campaign.clone();
+    let pace = settings.flow.queries_per_minute_max;
+    let Some(wanted) = marker.read()? else {
+        return Ok(configured.map(|plan| Chosen { plan, pace, ended: false }));
+    };
+    let ended = wanted.state == State::Stopped;
+    if let Some(plan) = configured.as_ref().filter(|plan| plan.id.as_str() != wanted.campaign) {
+        if ended && recorded(book, plan.id.as_str()).await?.is_none() {
+            return Ok(Some(Chosen { plan: plan.clone(), pace, ended: false }));
+        }
+        tracing::warn!(
+            settings = %plan.id,
+            wanted = wanted.campaign,
+            state = ?wanted.state,
+            file = %marker.path().display(),
+            "the campaign of the settings is not opened: an operator has started or stopped another since"
+        );
+    }
+    let Some(stored) = recorded(book, &wanted.campaign).await? else {
+        let field = format!("campaign in {}", marker.path().display());
+        let fix =
+            "the ledger does not hold it: restore the ledger that belongs to this file, or remove the file";
+        return Err(Error::setting(&field, &wanted.campaign, fix));
+    };
+    // The figures of the settings under the same name are compared with those on record; without them, nothing can differ.
+    let same_name = configured.filter(|plan| plan.id.as_str() == wanted.campaign && !ended);
+    let plan = same_name.map_or_else(|| planned(&stored), Ok)?;
+    Ok(Some(Chosen { plan, pace: wanted.queries_per_minute_max.or(pace), ended }))
+}
+
+/// A campaign that the ledger holds.
+pub(crate) async fn recorded(book: &BookHandle, campaign: &str) -> Result<Option<CampaignState>> {
+    let Ok(key) = CampaignKey::new(campaign) else { return Ok(None) };
+    look(book, move |book| book.campaign(&key)).await
+}
+
+/// Every account that the ledger holds.
+pub(crate) async fn accounts(book: &BookHandle) -> Result<Vec<AccountState>> {
+    look(book, conclave_ledger::Book::accounts).await
+}
+
+/// What was planned when a campaign of the ledger was opened.
+fn planned(stored: &CampaignState) -> Result<CampaignSettings> {
+    let contract = enrolment::stored_contract(stored.terms())?;
+    Ok(CampaignSettings {
+        id: contract.campaign,
+        mechanism: contract.mechanism,
+        unit: contract.unit,
+        adjacency: contract.adjacency,
+        scheme: contract.scheme,
+        epsilon: stored.terms().epsilon,
+        delta: contract.delta,
+        teachers_quorum_min: contract.teachers_quorum_min,
+        queries_max: contract.queries_max,
+        vote_deadline_ms: contract.vote_deadline_ms,
+    })
+}
+
+/// A campaign that was stopped, to be read. What a process that was killed had reserved for it is given back.
+pub(crate) async fn open_to_read(book: &BookHandle, plan: &CampaignSettings) -> Result<Opened> {
+    let key = CampaignKey::new(plan.id.as_str())?;
+    let unknown = || LedgerError::UnknownCampaign(key.clone());
+    let stored = recorded(book, plan.id.as_str()).await?.ok_or_else(unknown)?;
+    let contract = enrolment::stored_contract(stored.terms())?;
+    let ledger = Ledger::new(book.clone(), key.clone(), stored.price());
+    for reservation in settled(|reply| book.reclaim(key, reply)).await? {
+        ledger.abandon(reservation, AbandonReason::Stopped).await?;
+    }
+    let answers = ledger.read(|book, campaign| book.answers(campaign, 0, usize::MAX)).await?;
+    tracing::info!(campaign = %contract.campaign, answers = answers.len(), "the campaign was stopped; its answers can be read");
+    Ok(Opened { contract, ledger, sessions: Vec::new(), answers, reserved: Vec::new(), ended: true })
 }
 
 /// Opens the ledger at `path`, or makes it, on a thread of its own; also tells how often it has been opened.
@@ -76,23 +167,13 @@ pub(crate) async fn open_campaign(
     let key = CampaignKey::new(settings.campaign.id.as_str())?;
     let mut nodes = settings.nodes.clone();
     nodes.sort_by(|a, b| a.organisation.cmp(&b.organisation));
-    let stored = {
-        let key = key.clone();
-        look(book, move |book| book.campaign(&key)).await?
-    };
-    let (contract, sessions) = match stored {
-        Some(stored) => {
-            let accounts = look(book, conclave_ledger::Book::accounts).await?;
-            go_on(&stored, &accounts, settings, transport, desks, &nodes).await?
-        }
+    let (contract, sessions) = match recorded(book, key.as_str()).await? {
+        Some(stored) => go_on(&stored, &accounts(book).await?, settings, transport, desks, &nodes).await?,
         None => begin(settings, transport, desks, &nodes, book, simulated).await?,
     };
     // The price that stands in the ledger is the one that is charged.
-    let recorded = {
-        let key = key.clone();
-        look(book, move |book| book.campaign(&key)).await?
-    };
-    let price = recorded.map_or_else(|| contract.price_per_query(), |campaign| Ok(campaign.price()))?;
+    let entered = recorded(book, key.as_str()).await?;
+    let price = entered.map_or_else(|| contract.price_per_query(), |campaign| Ok(campaign.price()))?;
     let ledger = Ledger::new(book.clone(), key.clone(), price);
     let answers = ledger.read(|book, campaign| book.answers(campaign, 0, usize::MAX)).await?;
     let reserved = settled(|reply| book.reclaim(key, reply)).await?;
@@ -105,7 +186,8 @@ pub(crate) async fn open_campaign(
         reserved = reserved.len(),
         "the campaign is open"
     );
-    Ok(Opened { contract, ledger, sessions: sessions.into_iter().map(Arc::new).collect(), answers, reserved })
+    let sessions = sessions.into_iter().map(Arc::new).collect();
+    Ok(Opened { contract, ledger, sessions, answers, reserved, ended: false })
 }
 
 /// A new campaign: who are you, do you agree, and then into the ledger.
@@ -120,8 +202,7 @@ async fn begin(
     let sessions = open_sessions(settings, transport, desks, nodes)?;
     let described = enrolment::describe_all(&sessions, settings).await?;
     let members = described.iter().map(|described| described.member.clone()).collect();
-    let accounts = look(book, conclave_ledger::Book::accounts).await?;
-    let order = enrolment::filter_order(settings, &accounts);
+    let order = enrolment::filter_order(settings, &accounts(book).await?);
     let contract = enrolment::contract(settings, members, order, simulated)?;
     let sessions = expecting(sessions, settings, &contract)?;
     for session in &sessions {
@@ -142,10 +223,10 @@ async fn enter(
     contract: &Contract,
     book: &BookHandle,
 ) -> Result<()> {
-    let accounts = look(book, conclave_ledger::Book::accounts).await?;
+    let recorded = accounts(book).await?;
     let accounts: Vec<_> = described
         .iter()
-        .map(|described| enrolment::account_terms(described, settings, &accounts))
+        .map(|described| enrolment::account_terms(described, settings, &recorded))
         .collect::<Result<_>>()?;
     let campaign = enrolment::campaign_terms(contract, settings)?;
     settled(|reply| {

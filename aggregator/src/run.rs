@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::settings::Transport;
 use crate::{Aggregator, Running};
 
-/// Runs the campaign that the configuration describes until `shutdown` is cancelled.
+/// Runs the campaigns that configuration and operators ask for until `shutdown` is cancelled.
 pub async fn run(
     loaded: &Loaded<AggregatorConfig>,
     shutdown: CancellationToken,
@@ -25,7 +25,11 @@ pub async fn run(
     let settings = AggregatorConfig::check(loaded, read_pool(&config.pool)?)?;
     let aggregator = Aggregator::prepare(settings, transport, ReleaseNoise, &shutdown).await?;
     let running: Running = aggregator.serve(config.listen, shutdown).await?;
-    tracing::info!(address = %running.address(), campaign = %running.contract().campaign, "listening");
+    if let Some(contract) = running.contract() {
+        tracing::info!(address = %running.address(), campaign = %contract.campaign, "listening");
+    } else {
+        tracing::info!(address = %running.address(), "listening; no campaign is open yet");
+    }
     running.finished().await?;
     tracing::info!("stopped; the ledger is closed");
     Ok(())

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1 as common;
@@ -35,6 +35,8 @@ pub(crate) struct Session {
     /// Describing and agreeing may take this long.
     call_timeout: Duration,
     present: AtomicBool,
+    /// When it last answered, whatever the answer was.
+    answered_at: Mutex<Option<Instant>>,
     /// How often in a row it was late.
     late: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
@@ -100,6 +102,7 @@ impl Session {
             line,
             call_timeout: Duration::from_millis(settings.channel.call_timeout_ms),
             present: AtomicBool::new(false),
+            answered_at: Mutex::default(),
             late: AtomicU32::new(0),
             told: Mutex::new(String::new()),
         })
@@ -150,6 +153,11 @@ impl Session {
         self.present.swap(present, Ordering::Relaxed) != present
     }
 
+    /// How long ago it last answered; `None` if it never did.
+    pub(crate) fn silent_for(&self) -> Option<Duration> {
+        self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
     /// Notes that its votes came in time.
     pub(crate) fn was_in_time(&self) {
         self.late.store(0, Ordering::Relaxed);
@@ -185,10 +193,12 @@ impl Session {
                     dialled.service.clone().describe(with_deadline(request, self.call_timeout)).await;
                 self.heard(answer)
             }
-            Line::DialsIn(desk) => match desk.ask(Work::Describe(request), self.call_timeout).await? {
-                Outcome::Described(answer) => Ok(answer),
-                other => Err(self.declined(other)),
-            },
+            Line::DialsIn(desk) => {
+                match self.asked(desk, Work::Describe(request), self.call_timeout).await? {
+                    Outcome::Described(answer) => Ok(answer),
+                    other => Err(self.declined(other)),
+                }
+            }
         }
     }
 
@@ -201,10 +211,12 @@ impl Session {
                     dialled.service.clone().accept_contract(with_deadline(request, self.call_timeout)).await;
                 self.heard(answer)?
             }
-            Line::DialsIn(desk) => match desk.ask(Work::AcceptContract(request), self.call_timeout).await? {
-                Outcome::Accepted(answer) => answer,
-                other => return Err(self.declined(other)),
-            },
+            Line::DialsIn(desk) => {
+                match self.asked(desk, Work::AcceptContract(request), self.call_timeout).await? {
+                    Outcome::Accepted(answer) => answer,
+                    other => return Err(self.declined(other)),
+                }
+            }
         };
         Ok(answer.contract_digest)
     }
@@ -216,7 +228,7 @@ impl Session {
                 let answer = dialled.service.clone().vote(with_deadline(request, time)).await;
                 self.heard(answer)
             }
-            Line::DialsIn(desk) => match desk.ask(Work::Vote(request), time).await? {
+            Line::DialsIn(desk) => match self.asked(desk, Work::Vote(request), time).await? {
                 Outcome::Voted(answer) => Ok(answer),
                 other => Err(self.declined(other)),
             },
@@ -224,7 +236,22 @@ impl Session {
     }
 
     fn heard<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Silence> {
-        answer.map(Response::into_inner).map_err(|status| self.silence(&status))
+        let answer = answer.map(Response::into_inner).map_err(|status| self.silence(&status));
+        if matches!(answer, Ok(_) | Err(Silence::Refused(_) | Silence::Forgot)) {
+            self.answered();
+        }
+        answer
+    }
+
+    /// A question at the node's desk; to decline is an answer too.
+    async fn asked(&self, desk: &Desk, work: Work, time: Duration) -> Result<Outcome, Silence> {
+        let outcome = desk.ask(work, time).await?;
+        self.answered();
+        Ok(outcome)
+    }
+
+    fn answered(&self) {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// A node that dials in declines with the status that it would have answered a caller with. Its desk has seen to it

@@ -2,6 +2,7 @@
 //! simulation.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use conclave_ledger::QUERIES_PER_RESERVATION_MAX;
@@ -14,10 +15,13 @@ use conclave_service::{ChannelLimits, Kit, ServerLimits};
 use serde::{Deserialize, Serialize};
 
 /// Everything that an aggregator must know besides what its nodes tell at enrolment.
+///
+/// With a campaign these are settings of a campaign; an aggregator may start without one (`C` is an option) and be told
+/// by an operator.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct Settings<C = CampaignSettings> {
     /// The campaign to run; with what the nodes tell it becomes the contract.
-    pub campaign: CampaignSettings,
+    pub campaign: C,
     /// The cap of every silo's data, for the life of the data.
     pub accounts: AccountSettings,
     /// What may be asked.
@@ -28,6 +32,8 @@ pub struct Settings {
     pub nodes: Vec<NodeSettings>,
     /// Where nodes that dial in are received; needed when there are any.
     pub nodes_listen: Option<SocketAddr>,
+    /// Operators that may start and stop campaigns, as `ORGANISATION/NAME`; nobody may if there are none.
+    pub operators: Vec<String>,
     /// How much is under way at once.
     pub flow: Flow,
     /// Bounds of the gRPC server.
@@ -36,8 +42,34 @@ pub struct Settings {
     pub channel: ChannelLimits,
 }
 
+impl<C> Settings<C> {
+    /// The same settings for another campaign.
+    pub fn with<D>(self, campaign: D) -> Settings<D> {
+        let Self {
+            campaign: _,
+            accounts,
+            pool,
+            ledger,
+            nodes,
+            nodes_listen,
+            operators,
+            flow,
+            server,
+            channel,
+        } = self;
+        Settings { campaign, accounts, pool, ledger, nodes, nodes_listen, operators, flow, server, channel }
+    }
+}
+
+impl From<Settings> for Settings<Option<CampaignSettings>> {
+    fn from(settings: Settings) -> Self {
+        let campaign = Some(settings.campaign.clone());
+        settings.with(campaign)
+    }
+}
+
 /// A campaign as its operator plans it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CampaignSettings {
     /// Names it; another name is another campaign, which starts from what is left of the budgets.
     pub id: CampaignId,
@@ -100,11 +132,20 @@ pub struct Flow {
     pub retry_ms: u64,
     /// How long a new campaign waits for nodes that are not there yet, in milliseconds.
     pub enrolment_wait_ms: u64,
+    /// Most queries that are asked in a minute, so that silos are not kept busier than they wish; no bound if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queries_per_minute_max: Option<NonZeroU32>,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { batch_queries_max: 100, batches_in_flight_max: 8, retry_ms: 1_000, enrolment_wait_ms: 30_000 }
+        Self {
+            batch_queries_max: 100,
+            batches_in_flight_max: 8,
+            retry_ms: 1_000,
+            enrolment_wait_ms: 30_000,
+            queries_per_minute_max: None,
+        }
     }
 }
 

@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use conclave_ledger::{Book, CampaignKey};
 use conclave_privacy::accountant::rho_to_epsilon_within;
-use conclave_proto::campaign::v1::{AccountStatus, CampaignState as WireState, GetStatusResponse};
+use conclave_proto::campaign::v1::{
+    AccountStatus, CampaignState as WireState, GetStatusResponse, NodeStatus,
+};
 use conclave_service::Refusal;
 use conclave_trust::Rejection;
 use tonic::Code;
 
 use crate::campaign::{Phase, TooMany};
+use crate::driver::Nodes;
+use crate::sessions::Session;
 
 /// Where the campaign stands, as its driver last told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,7 @@ impl From<Phase> for WireState {
             Phase::BudgetSpent => Self::BudgetSpent,
             Phase::BelowQuorum => Self::BelowQuorum,
             Phase::Halted => Self::Halted,
+            Phase::Ended => Self::Ended,
         }
     }
 }
@@ -85,18 +90,27 @@ pub(crate) fn of_ledger(book: &Book, campaign: &CampaignKey) -> Option<GetStatus
 pub(crate) fn complete(
     mut status: GetStatusResponse,
     standing: Standing,
-    rejections: &Rejections,
-    nodes_present: usize,
-    nodes_total: usize,
+    nodes: &Nodes,
 ) -> GetStatusResponse {
     let ended = status.queries_answered + status.queries_abstained + status.queries_interrupted;
     status.state = WireState::from(standing.phase).into();
     status.queries_admitted = standing.admitted;
     status.queries_waiting = standing.admitted.saturating_sub(ended);
-    status.nodes_present = u32::try_from(nodes_present).unwrap_or(u32::MAX);
-    status.nodes_total = u32::try_from(nodes_total).unwrap_or(u32::MAX);
-    status.rejected = rejections.by_name().collect();
+    status.nodes = nodes.sessions.iter().map(|session| node_status(session)).collect();
+    let count = |nodes: usize| u32::try_from(nodes).unwrap_or(u32::MAX);
+    status.nodes_present = count(status.nodes.iter().filter(|node| node.present).count());
+    status.nodes_total = count(status.nodes.len());
+    status.rejected = nodes.rejections.by_name().collect();
     status
+}
+
+fn node_status(session: &Session) -> NodeStatus {
+    NodeStatus {
+        organisation: session.node().organisation.to_string(),
+        node: session.node().node.to_string(),
+        present: session.is_present(),
+        last_answer_s: session.silent_for().map(|silent| u32::try_from(silent.as_secs()).unwrap_or(u32::MAX)),
+    }
 }
 
 impl From<TooMany> for Refusal {
@@ -110,12 +124,41 @@ impl From<TooMany> for Refusal {
     }
 }
 
-/// A name of another campaign, or of none.
-pub(crate) fn unknown_campaign(asked: &str, ours: &str) -> Refusal {
+/// A name of no campaign of this ledger.
+pub(crate) fn unknown_campaign(asked: &str, current: Option<&str>) -> Refusal {
+    let fix = current.map_or_else(
+        || "start one with `conclave campaign start`".to_owned(),
+        |current| format!("it runs {current}"),
+    );
     Refusal::new(Code::NotFound, "CAMPAIGN_UNKNOWN", "this aggregator does not run that campaign")
         .field("campaign_id")
         .value(asked)
-        .fix(format!("it runs {ours}"))
+        .fix(fix)
+}
+
+/// Nothing was ever started.
+pub(crate) fn no_campaign() -> Refusal {
+    Refusal::new(Code::Unavailable, "NO_CAMPAIGN", "no campaign is open here yet")
+        .fix("have an operator start one with `conclave campaign start`, then call again")
+}
+
+/// Nothing more is asked in it.
+pub(crate) fn ended(campaign: &str) -> Refusal {
+    Refusal::new(
+        Code::FailedPrecondition,
+        "CAMPAIGN_ENDED",
+        "the campaign was stopped; it takes no more queries",
+    )
+    .field("campaign_id")
+    .value(campaign)
+    .fix("read its answers, or have an operator start it again")
+}
+
+/// A campaign of the ledger that cannot be read.
+pub(crate) fn unreadable(error: &crate::Error) -> Refusal {
+    tracing::error!(%error, "a campaign of the ledger cannot be read");
+    Refusal::new(Code::Unavailable, "LEDGER_UNREADABLE", "the campaign cannot be read from the ledger")
+        .fix("see the aggregator's log")
 }
 
 /// A query that is no example of the pool.

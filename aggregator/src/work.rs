@@ -36,8 +36,8 @@ pub(crate) struct WorkServer {
 
 impl WorkServer {
     /// Receives the nodes that have a desk; `None` when nobody dials in.
-    pub(crate) async fn open(
-        settings: &Settings,
+    pub(crate) async fn open<C>(
+        settings: &Settings<C>,
         transport: &Transport,
         desks: &Desks,
     ) -> Result<Option<Self>> {

@@ -136,6 +136,7 @@ impl Cluster {
             ledger: folder.path().join("ledger.db"),
             nodes: listed,
             nodes_listen: None,
+            operators: Vec::new(),
             flow,
             server: ServerLimits::default(),
             channel: ChannelLimits::default(),

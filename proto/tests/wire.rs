@@ -110,6 +110,59 @@ fn old_bytes_still_mean_the_same() {
         },
     );
     golden(
+        "status-nodes",
+        &campaign::GetStatusResponse {
+            state: campaign::CampaignState::Ended.into(),
+            nodes: vec![
+                campaign::NodeStatus {
+                    organisation: "hospital-a".into(),
+                    node: "teacher-1".into(),
+                    present: true,
+                    last_answer_s: Some(0),
+                },
+                campaign::NodeStatus {
+                    organisation: "hospital-b".into(),
+                    node: "teacher-1".into(),
+                    present: false,
+                    last_answer_s: None,
+                },
+            ],
+            ..Default::default()
+        },
+    );
+    golden("contract-of-campaign", &campaign::GetContractRequest { campaign_id: "digits-1".into() });
+    golden(
+        "start-campaign",
+        &campaign::StartCampaignRequest {
+            terms: Some(campaign::CampaignTerms {
+                campaign_id: "digits-2".into(),
+                mechanism: Some(common::Mechanism {
+                    kind: Some(common::mechanism::Kind::Gnmax(common::GnMax { sigma_steps: 41_943_040 })),
+                }),
+                lattice_bits: 20,
+                unit: Some(unit()),
+                scheme: common::VotingScheme::Ensemble.into(),
+                epsilon: 2.5,
+                delta: 1e-5,
+                teachers_quorum_min: 80,
+                queries_max: 700,
+                vote_deadline_ms: 10_000,
+            }),
+            queries_per_minute_max: 60,
+        },
+    );
+    golden(
+        "campaign-started",
+        &campaign::StartCampaignResponse {
+            contract: Some(small_contract()),
+            contract_digest: vec![6; 32],
+            resumed: true,
+            answers: 12,
+        },
+    );
+    golden("stop-campaign", &campaign::StopCampaignRequest { campaign_id: "digits-2".into() });
+    golden("campaign-stopped", &campaign::StopCampaignResponse { answers: 12, stopped_before: true });
+    golden(
         "predict-request",
         &student::PredictRequest {
             examples: [0.5_f32, -1.0].iter().flat_map(|v| v.to_le_bytes()).collect(),

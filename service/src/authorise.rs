@@ -245,6 +245,7 @@ mod tests {
             ("/grpc.health.v1.Health/Check", Role::Teacher),
             ("/grpc.health.v1.Health/Check", Role::Student),
             ("/grpc.health.v1.Health/Check", Role::Client),
+            ("/grpc.health.v1.Health/Check", Role::Operator),
         ];
         for method in [VOTE, STATUS, "/grpc.health.v1.Health/Check"] {
             for role in Role::ALL {

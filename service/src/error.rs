@@ -18,7 +18,7 @@ pub enum ServiceError {
         value: String,
     },
     /// A word that is not a role.
-    #[error("role {value:?} is unknown: use aggregator, teacher, student or client")]
+    #[error("role {value:?} is unknown: use aggregator, teacher, student, client or operator")]
     InvalidRole {
         /// What was given.
         value: String,

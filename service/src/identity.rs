@@ -23,11 +23,13 @@ pub enum Role {
     Student,
     /// A person or program that only asks: status, predictions.
     Client,
+    /// Starts and stops campaigns, where the aggregator's settings allow it.
+    Operator,
 }
 
 impl Role {
     /// All roles, for tables and tests that must visit each.
-    pub const ALL: [Self; 4] = [Self::Aggregator, Self::Teacher, Self::Student, Self::Client];
+    pub const ALL: [Self; 5] = [Self::Aggregator, Self::Teacher, Self::Student, Self::Client, Self::Operator];
 
     /// The word that stands for the role in URIs and DNS names.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Role {
             Self::Teacher => "teacher",
             Self::Student => "student",
             Self::Client => "client",
+            Self::Operator => "operator",
         }
     }
 }
@@ -199,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_identity_survives_its_uri_and_fits_in_dns(
-            consortium in label(), role in 0..4usize, organisation in label(), name in label(),
+            consortium in label(), role in 0..Role::ALL.len(), organisation in label(), name in label(),
         ) {
             let identity = Identity::new(&consortium, Role::ALL[role], &organisation, &name).unwrap();
             prop_assert_eq!(&identity.uri().parse::<Identity>().unwrap(), &identity);

@@ -17,7 +17,7 @@ use conclave_proto::common::v1::answer::Outcome;
 use conclave_proto::common::v1::{Abstention, Answer as WireAnswer, Interrupted};
 use conclave_proto::ids::{QueryId, join_query_ids};
 use conclave_service::channel::{self, Jitter, RetryPolicy};
-use conclave_service::{ChannelLimits, ClientTransport};
+use conclave_service::{ChannelLimits, ClientTransport, Refusal};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tonic::Status;
@@ -120,6 +120,8 @@ pub enum Ended {
     BelowQuorum,
     /// The aggregator cannot write its ledger.
     Halted,
+    /// An operator stopped the campaign; what was released has been collected.
+    Stopped,
 }
 
 /// A connection to a campaign's aggregator.
@@ -150,7 +152,7 @@ impl CampaignClient {
         };
         let answer = caller
             .call("reading the contract", |mut service, _| async move {
-                service.get_contract(GetContractRequest {}).await.map(tonic::Response::into_inner)
+                service.get_contract(GetContractRequest::default()).await.map(tonic::Response::into_inner)
             })
             .await?;
         let terms = Terms::read(&answer.contract.unwrap_or_default(), &answer.contract_digest)?;
@@ -234,6 +236,7 @@ impl CampaignClient {
             match page.state() {
                 CampaignState::BudgetSpent => return Ok(Ended::BudgetSpent),
                 CampaignState::Halted => return Ok(Ended::Halted),
+                CampaignState::Ended => return Ok(Ended::Stopped),
                 CampaignState::BelowQuorum => {
                     let since = *below_quorum_since.get_or_insert(called);
                     if since.elapsed() >= Duration::from_millis(self.caller.patience.quorum_wait_ms) {
@@ -336,7 +339,12 @@ async fn propose(
 ) -> std::result::Result<Submitted, Status> {
     let mut submitted = Submitted::default();
     for request in requests {
-        let answer = service.submit_queries(request).await?.into_inner();
+        let answer = match service.submit_queries(request).await {
+            Ok(answer) => answer.into_inner(),
+            // It takes no more; whoever follows reads what was released, and that it was stopped.
+            Err(status) if Refusal::read(&status).reason() == REASON_CAMPAIGN_ENDED => return Ok(submitted),
+            Err(status) => return Err(status),
+        };
         submitted.admitted += u64::from(answer.admitted);
         submitted.repeated += u64::from(answer.repeated_before);
     }
@@ -379,5 +387,7 @@ fn broken(field: &str, value: impl std::fmt::Display, fix: &str) -> StudentError
 
 /// Keeps a call under 4 MiB, the default message limit of every server.
 const QUERIES_PER_CALL_MAX: usize = 100_000;
+/// What an aggregator says to proposals once an operator has stopped the campaign (proto/conclave/campaign/v1).
+const REASON_CAMPAIGN_ENDED: &str = "CAMPAIGN_ENDED";
 const CALL_INTERVAL_MIN: Duration = Duration::from_millis(20);
-const KNOWN_STATES: &str = "1 to 5 are known; run the aggregator's version";
+const KNOWN_STATES: &str = "1 to 6 are known; run the aggregator's version";

@@ -88,6 +88,12 @@ async fn learn(settings: &Settings) -> std::result::Result<StudentModel, Failure
         Ended::BudgetSpent => {
             tracing::warn!(answers = labels.len(), "the budget is spent: learning from what was released");
         }
+        Ended::Stopped => {
+            tracing::warn!(
+                answers = labels.len(),
+                "the campaign was stopped: learning from what was released"
+            );
+        }
         Ended::BelowQuorum => {
             let words =
                 "the campaign is below its quorum; start the student again when the teachers are back";

@@ -348,7 +348,8 @@ pub fn unit_from_wire(message: wire::PrivacyUnit) -> Result<(PrivacyUnit, Adjace
     Ok((unit, adjacency))
 }
 
-fn mechanism_to_wire(mechanism: &Mechanism) -> wire::Mechanism {
+/// The mechanism as a message; its lattice travels beside it.
+pub fn mechanism_to_wire(mechanism: &Mechanism) -> wire::Mechanism {
     use wire::mechanism::Kind;
     let kind = match mechanism {
         Mechanism::LnMax(m) => Kind::Lnmax(wire::LnMax { scale_steps: m.scale().steps() }),
@@ -362,7 +363,8 @@ fn mechanism_to_wire(mechanism: &Mechanism) -> wire::Mechanism {
     wire::Mechanism { kind: Some(kind) }
 }
 
-fn mechanism_from_wire(
+/// The mechanism of a message, whose noise is in steps of 2^-`lattice_bits` votes.
+pub fn mechanism_from_wire(
     message: Option<wire::Mechanism>,
     lattice_bits: u32,
 ) -> Result<Mechanism, ContractError> {

@@ -2,8 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BOUNDS: Bounds =
-    Bounds { queries_max: 1_000, batch_queries_max: 10, batches_in_flight_max: 2, retry_ms: 500 };
+const BOUNDS: Bounds = Bounds {
+    queries_max: 1_000,
+    batch_queries_max: 10,
+    batches_in_flight_max: 2,
+    retry_ms: 500,
+    queries_per_minute_max: None,
+};
 
 fn queries(range: std::ops::Range<u16>) -> Vec<QueryId> {
     let name = |number: u16| {
@@ -180,5 +185,33 @@ proptest! {
         }
         let all_settled = settled.len() == usize::from(total);
         prop_assert!(all_settled || campaign.phase() == Phase::BudgetSpent, "{campaign:?}");
+    }
+}
+
+#[test]
+fn a_pace_bounds_the_queries_of_a_minute_whatever_the_speed_and_can_be_changed() {
+    let pace = NonZeroU32::new(300);
+    let mut campaign = Campaign::new(Bounds { queries_per_minute_max: pace, ..BOUNDS }, []);
+    campaign.submit(&queries(0..900)).unwrap();
+    let (mut now_ms, mut asked) = (0, 0);
+    // Every batch is answered at once: only the pace holds it up.
+    while now_ms <= 60_000 {
+        match campaign.next(now_ms, true) {
+            Next::Ask(batch) => {
+                assert!(batch.len() <= 5, "a second's worth at once: {}", batch.len());
+                asked += batch.len();
+                campaign.ended(&batch, Ended::Released, now_ms);
+            }
+            Next::WaitUntil(at_ms) => {
+                assert!(at_ms > now_ms);
+                now_ms = at_ms;
+            }
+            Next::Wait => panic!("{campaign:?}"),
+        }
+    }
+    assert!((300..=305).contains(&asked), "{asked}");
+    campaign.set_pace(None);
+    for _ in 0..2 {
+        assert!(matches!(campaign.next(now_ms, true), Next::Ask(batch) if batch.len() == 10));
     }
 }

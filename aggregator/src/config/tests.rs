@@ -9,7 +9,14 @@ use super::*;
 
 const SAMPLE: &str = include_str!("../../../deploy/config/aggregator.toml");
 
+/// With the campaign that most of the settings below have.
 fn load(text: &str) -> Result<Settings, ConfigError> {
+    let settings = load_any(text)?;
+    let campaign = settings.campaign.clone().unwrap();
+    Ok(settings.with(campaign))
+}
+
+fn load_any(text: &str) -> Result<Settings<Option<CampaignSettings>>, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("aggregator.toml");
     std::fs::write(&path, text).unwrap();
@@ -120,4 +127,37 @@ fn who_dials_whom_is_said_once_and_completely() {
 fn a_campaign_above_the_cap_of_its_accounts_is_refused() {
     let refusal = load(&SAMPLE.replace("epsilon = 2.0", "epsilon = 3.5")).unwrap_err().to_string();
     assert!(refusal.contains("campaign.epsilon = 3.5") && refusal.contains("at most 3"), "{refusal}");
+}
+
+#[test]
+fn a_campaign_may_be_left_out_where_operators_start_them() {
+    let (before, rest) = SAMPLE.split_once("[campaign]").unwrap();
+    let (_, after) = rest.split_once("[accounts]").unwrap();
+    let without = format!("{before}[accounts]{after}");
+    let words = load_any(&without).unwrap_err().to_string();
+    assert!(words.contains("campaign = absent") && words.contains("name in operators"), "{words}");
+    let settings = load_any(&format!("operators = ['hub/operator']\n{without}")).unwrap();
+    assert!(settings.campaign.is_none());
+    for bad in ["hub", "hub/a/b", "hub/", "Hub/operator"] {
+        let words = load_any(&format!("operators = ['{bad}']\n{SAMPLE}")).unwrap_err().to_string();
+        assert!(words.contains(&format!("operators[0] = {bad}")), "{words}");
+    }
+    assert!(load_any(&SAMPLE.replace("[flow]", "[flow]\nqueries_per_minute_max = 0")).is_err());
+}
+
+#[test]
+fn a_campaign_file_is_the_section_of_the_settings_and_is_checked_alike() {
+    let (_, rest) = SAMPLE.split_once("[campaign]").unwrap();
+    let (section, _) = rest.split_once("# The budget of every").unwrap();
+    let read = |section: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("campaign.toml");
+        std::fs::write(&path, format!("[campaign]{section}")).unwrap();
+        let nothing = std::iter::empty::<(OsString, OsString)>();
+        CampaignFile::check(&load_from(Some(&path), "NONE", nothing, toml::Table::new())?)
+    };
+    assert_eq!(read(section).unwrap(), load(SAMPLE).unwrap().campaign);
+    let words = read(&section.replace("epsilon = 2.0", "epsilon = -2.0")).unwrap_err().to_string();
+    assert!(words.contains("campaign.epsilon = -2"), "{words}");
+    assert!(read(&format!("{section}\n[accounts]\nepsilon = 3.0")).is_err(), "nothing else may stand there");
 }

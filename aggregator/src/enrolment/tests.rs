@@ -36,6 +36,7 @@ pub(crate) fn settings() -> Settings {
         ledger: "ledger.db".into(),
         nodes: vec![node("hospital-a"), node("hospital-b")],
         nodes_listen: None,
+        operators: Vec::new(),
         flow: Flow::default(),
         server: conclave_service::ServerLimits::default(),
         channel: conclave_service::ChannelLimits::default(),

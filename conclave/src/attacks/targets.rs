@@ -82,7 +82,7 @@ impl CampaignAnswers {
         let Door { address, transport } = door.clone();
         let channel = channel::connect(&address, &transport, &ChannelLimits::default()).await?;
         let mut service = CampaignServiceClient::new(channel);
-        let contract = service.get_contract(GetContractRequest {}).await;
+        let contract = service.get_contract(GetContractRequest::default()).await;
         let contract = contract
             .map_err(|status| Fault::from(channel::describe_status(&status, &address, &transport)))?;
         let campaign = contract.into_inner().contract.unwrap_or_default().campaign_id;

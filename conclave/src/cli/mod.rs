@@ -13,6 +13,7 @@
 
 pub mod attack;
 pub mod budget;
+pub mod campaign;
 pub mod completions;
 pub mod console;
 pub mod data;
@@ -21,6 +22,7 @@ pub mod ledger;
 pub mod preflight;
 pub mod progress;
 pub mod provision;
+mod reach;
 pub mod roles;
 pub mod simulate;
 pub mod status;
@@ -81,6 +83,7 @@ enum Command {
     Aggregator(roles::AggregatorArgs),
     Student(roles::StudentArgs),
     Preflight(preflight::PreflightArgs),
+    Campaign(campaign::CampaignArgs),
     Status(status::StatusArgs),
     Provision(provision::ProvisionArgs),
     Attack(attack::AttackArgs),
@@ -113,6 +116,7 @@ impl Command {
             Self::Aggregator(args) => roles::aggregator(args, console),
             Self::Student(args) => roles::student(args, console),
             Self::Preflight(args) => preflight::run(&args, console),
+            Self::Campaign(args) => campaign::run(&args, console),
             Self::Status(args) => status::run(&args, console),
             Self::Provision(args) => provision::run(&args, console),
             Self::Attack(args) => attack::run(&args, console),

@@ -28,10 +28,10 @@ pub struct ProvisionArgs {
     /// Where to put authority and kits: a new or empty directory, unless --authority names an authority
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A party that gets a kit; the role is aggregator, teacher, student or client. May be given many times
+    /// A party that gets a kit; the role is aggregator, teacher, student, client or operator. May be given many times
     #[arg(long, value_name = "ROLE/ORGANISATION/NAME", required_unless_present = "silos")]
     party: Vec<String>,
-    /// Shorthand for an aggregator, a student and a client of organisation `hub`, and one teacher node for each of N silos
+    /// Shorthand for an aggregator, a student, a client and an operator of organisation `hub`, and one teacher node for each of N silos
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     silos: Option<u32>,
     /// Add parties under the authority in this directory instead of making one
@@ -136,7 +136,7 @@ fn existing(dir: &Path, wanted: Option<&str>) -> Result<Authority, Fault> {
 fn parties(args: &ProvisionArgs, consortium: &str) -> Result<Vec<Identity>, Fault> {
     let mut identities = Vec::new();
     if let Some(silos) = args.silos {
-        for role in [Role::Aggregator, Role::Student, Role::Client] {
+        for role in [Role::Aggregator, Role::Student, Role::Client, Role::Operator] {
             identities.push(Identity::new(consortium, role, "hub", role.as_str())?);
         }
         for silo in 1..=silos {

@@ -4,44 +4,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_privacy::quantity::Rho;
 use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
-use conclave_proto::campaign::v1::{CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse};
-use conclave_service::clock::WallClock;
-use conclave_service::lifecycle::{self, Failure};
-use conclave_service::{ChannelLimits, ClientTransport, Identity, Kit, Role, channel};
+use conclave_proto::campaign::v1::{
+    CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse, NodeStatus,
+};
 use conclave_trust::Contract;
 use serde::Serialize;
+use tonic::transport::Channel;
 
+use super::reach::{Reach, ReachArgs, asking};
 use super::{Console, Exit, Fault};
 use crate::simulate::report::figure_up;
 
 /// Ask a running aggregator how far its campaign is and what is left of the budget
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The aggregator's address
-    #[arg(long, value_name = "HOST:PORT")]
-    server: String,
-    /// Our own kit, a client's or a student's, made by `conclave provision`
-    #[arg(long, value_name = "DIR", required_unless_present = "plaintext")]
-    kit: Option<PathBuf>,
-    /// Who must be there: the aggregator's organisation and name, as in its kit
-    #[arg(long, value_name = "ORGANISATION/NAME", default_value = "hub/aggregator")]
-    aggregator: String,
-    /// No TLS, for an aggregator on this machine that was told the same
-    #[arg(long, conflicts_with = "kit")]
-    plaintext: bool,
+    #[command(flatten)]
+    reach: ReachArgs,
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+pub(super) struct Told {
     campaign: String,
     contract: String,
-    phase: &'static str,
+    pub(super) phase: &'static str,
     queries: Queries,
     nodes: Nodes,
     privacy: Privacy,
@@ -87,29 +76,33 @@ struct Silo {
 
 /// Asks and tells.
 pub fn run(args: &StatusArgs, console: &Console) -> Result<Exit, Fault> {
-    let transport = transport(args)?;
-    let told = lifecycle::outcome("status", |shutdown| async move {
-        let asking = shutdown.run_until_cancelled(ask(&args.server, &transport));
-        asking.await.unwrap_or_else(|| Err(Failure::interrupted("ask again")))
-    })?;
+    let reach = args.reach.reach()?;
+    let (told, _) = asking("status", "ask again", ask(&reach, ""))?;
     console.result(|| in_words(&told), &told)?;
     Ok(Exit::Done)
 }
 
-async fn ask(server: &str, transport: &ClientTransport) -> Result<Told, Failure> {
-    let channel = channel::connect(server, transport, &ChannelLimits::default()).await?;
-    let mut service = CampaignServiceClient::new(channel);
-    let failed = |status: tonic::Status| Failure::from(channel::describe_status(&status, server, transport));
-    let contract = service.get_contract(GetContractRequest {}).await.map_err(failed)?.into_inner().contract;
-    let unreadable = |error: &dyn std::fmt::Display| {
-        let words = format!("the contract that {server} sent cannot be read: {error}; run the same version");
-        Failure::new(Exit::Other, words)
-    };
-    let contract = contract.ok_or_else(|| unreadable(&"it is absent"))?;
-    let contract = Contract::try_from(contract).map_err(|error| unreadable(&error))?;
+/// What there is to tell about `campaign` (empty: the one that is open, or was last), and its nodes one by one.
+pub(super) async fn ask(reach: &Reach, campaign: &str) -> Result<(Told, Vec<NodeStatus>), Fault> {
+    let mut service = CampaignServiceClient::new(reach.connect().await?);
+    let contract = contract(&mut service, reach, campaign).await?;
     let request = GetStatusRequest { campaign_id: contract.campaign.to_string() };
-    let status = service.get_status(request).await.map_err(failed)?.into_inner();
-    tell(&contract, status).map_err(|error| unreadable(&error))
+    let status = service.get_status(request).await.map_err(|status| reach.refused(&status))?.into_inner();
+    let nodes = status.nodes.clone();
+    let told = tell(&contract, status).map_err(|error| reach.unreadable("the contract", &error))?;
+    Ok((told, nodes))
+}
+
+/// The contract of `campaign` (empty: the one that is open, or was last).
+pub(super) async fn contract(
+    service: &mut CampaignServiceClient<Channel>,
+    reach: &Reach,
+    campaign: &str,
+) -> Result<Contract, Fault> {
+    let request = GetContractRequest { campaign_id: campaign.to_owned() };
+    let answer = service.get_contract(request).await.map_err(|status| reach.refused(&status))?.into_inner();
+    let sent = answer.contract.ok_or_else(|| reach.unreadable("the contract", &"it is absent"))?;
+    Contract::try_from(sent).map_err(|error| reach.unreadable("the contract", &error))
 }
 
 fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave_trust::ContractError> {
@@ -140,6 +133,7 @@ fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
             CampaignState::BudgetSpent => "budget-spent",
             CampaignState::BelowQuorum => "below-quorum",
             CampaignState::Halted => "halted",
+            CampaignState::Ended => "ended",
             CampaignState::Unspecified => "unknown",
         },
         queries: Queries {
@@ -165,13 +159,14 @@ fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
     })
 }
 
-fn in_words(told: &Told) -> String {
+pub(super) fn in_words(told: &Told) -> String {
     let Told { campaign, phase, queries, nodes, privacy, silos, rejected, .. } = told;
     let meaning = match *phase {
         "idle" => "every proposed query is answered",
         "asking" => "queries are being asked",
         "budget-spent" => "not one query more fits under the caps",
         "below-quorum" => "too few teachers answer; it goes on when they are back",
+        "ended" => "it was stopped, and asks nothing more; its answers can be read",
         "halted" => "the ledger cannot be written; see the aggregator's log",
         _ => "it says something that this version does not know",
     };
@@ -217,20 +212,4 @@ fn in_words(told: &Told) -> String {
         line("SIMULATED", "the noise comes from a seed: nothing here is private".to_owned());
     }
     text
-}
-
-fn transport(args: &StatusArgs) -> Result<ClientTransport, Fault> {
-    let Some(folder) = &args.kit else { return Ok(ClientTransport::PlaintextLoopback) };
-    let kit = Kit::load(folder, WallClock::now_ms())?;
-    let Some((organisation, name)) = args.aggregator.split_once('/') else {
-        return Err(Fault::input(
-            "invalid-party",
-            "--aggregator",
-            &args.aggregator,
-            "is not ORGANISATION/NAME",
-            "write for example hub/aggregator",
-        ));
-    };
-    let expected = Identity::new(kit.identity().consortium(), Role::Aggregator, organisation, name)?;
-    Ok(ClientTransport::Mutual { kit: Arc::new(kit), expected })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conclave_aggregator::{AggregatorConfig, Settings, Transport, read_pool, rehearsal};
+use conclave_aggregator::{AggregatorConfig, CampaignSettings, Settings, Transport, read_pool, rehearsal};
 use conclave_service::config::Loaded;
 use conclave_service::{ClientTransport, Identity, Kit, Role};
 
@@ -39,7 +39,17 @@ pub async fn look(loaded: Loaded<AggregatorConfig>) -> Preflight {
         flight.unchecked("peer", "nodes", "not before the settings can be used");
         return flight;
     };
-    flight.good("settings", "campaign.id", &settings.campaign.id, "every setting can be used");
+    if let Some(campaign) = &settings.campaign {
+        flight.good("settings", "campaign.id", &campaign.id, "every setting can be used");
+    } else {
+        let operators = settings.operators.join(", ");
+        flight.good(
+            "settings",
+            "operators",
+            operators,
+            "every setting can be used; they start the campaigns",
+        );
+    }
     let transport = match (kit, config.plaintext_loopback) {
         (Some(kit), _) => Transport::Mutual(Box::new(kit)),
         (None, true) => Transport::PlaintextLoopback,
@@ -53,7 +63,7 @@ pub async fn look(loaded: Loaded<AggregatorConfig>) -> Preflight {
 }
 
 /// Dials every node that listens, and rehearses the enrolment with those that answer.
-async fn nodes(flight: &mut Preflight, settings: &Settings, transport: &Transport) {
+async fn nodes(flight: &mut Preflight, settings: &Settings<Option<CampaignSettings>>, transport: &Transport) {
     let mut peers = Vec::new();
     for (index, node) in settings.nodes.iter().enumerate() {
         let Some(address) = &node.address else {
@@ -75,6 +85,11 @@ async fn nodes(flight: &mut Preflight, settings: &Settings, transport: &Transpor
         }
     }
     let answered = peers::dial(flight, &peers, settings.channel).await;
+    let Some(campaign) = settings.campaign.clone() else {
+        flight.unchecked("contract", "campaign", "an operator starts it: the silos are asked then");
+        return;
+    };
+    let settings = &settings.clone().with(campaign);
     let found = match rehearsal::rehearse(settings, transport).await {
         Ok(found) => found,
         Err(error) => return flight.problem("contract", fault(error)),

@@ -28,7 +28,7 @@ pub fn write_labels(mut out: impl Write, labels: &[ReleasedLabel]) -> io::Result
 }
 
 /// Quoted where it has to be.
-fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -197,6 +197,7 @@ pub(crate) async fn campaign(
         Ended::BelowQuorum => {
             return Err(ended_early(Exit::Peer, "the votes of all teachers did not arrive in time"));
         }
+        Ended::Stopped => return Err(ended_early(Exit::Other, "somebody has stopped the campaign")),
         Ended::Halted => return Err(ended_early(Exit::Other, "the ledger could not be written")),
     };
     let voting = voting.elapsed();

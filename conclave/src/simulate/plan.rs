@@ -132,23 +132,28 @@ impl Plan {
 
     /// The mechanism with its noise, in words.
     pub fn noise_in_words(&self) -> String {
-        let votes = |scale: NoiseScale| figure(scale.votes());
-        let noise = match self.mechanism {
-            Mechanism::LnMax(lnmax) => {
-                format!("Laplace noise of scale {} votes on each count", votes(lnmax.scale()))
-            }
-            Mechanism::GnMax(gnmax) => {
-                format!("Gaussian noise of standard deviation {} votes on each count", votes(gnmax.sigma()))
-            }
-            Mechanism::ConfidentGnMax(confident) => format!(
-                "Gaussian noise of standard deviation {} votes on the largest count against a threshold of {} votes, then \
-                 {} votes on each count",
-                votes(confident.sigma1()),
-                figure(confident.threshold().votes()),
-                votes(confident.sigma2())
-            ),
-        };
+        let noise = noise_in_words(&self.mechanism);
         if self.calibrated { format!("{noise}, calibrated to the cap") } else { noise }
+    }
+}
+
+/// A mechanism with its noise, in words.
+pub(crate) fn noise_in_words(mechanism: &Mechanism) -> String {
+    let votes = |scale: NoiseScale| figure(scale.votes());
+    match mechanism {
+        Mechanism::LnMax(lnmax) => {
+            format!("Laplace noise of scale {} votes on each count", votes(lnmax.scale()))
+        }
+        Mechanism::GnMax(gnmax) => {
+            format!("Gaussian noise of standard deviation {} votes on each count", votes(gnmax.sigma()))
+        }
+        Mechanism::ConfidentGnMax(confident) => format!(
+            "Gaussian noise of standard deviation {} votes on the largest count against a threshold of {} votes, then \
+             {} votes on each count",
+            votes(confident.sigma1()),
+            figure(confident.threshold().votes()),
+            votes(confident.sigma2())
+        ),
     }
 }
 
@@ -227,7 +232,8 @@ fn refuse_misfits(scenario: &Scenario) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_cap(
+/// Refuses queries that come to more than the cap at this noise.
+pub(crate) fn check_cap(
     scenario: &Scenario,
     mechanism: &Mechanism,
     sensitivity: &Sensitivity,
@@ -318,7 +324,7 @@ pub(crate) fn fresh_seed() -> Result<u64, Fault> {
 }
 
 /// Three decimals, without zeros that say nothing.
-fn figure(votes: f64) -> String {
+pub(crate) fn figure(votes: f64) -> String {
     let text = format!("{votes:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -330,9 +336,9 @@ const ROWS_PER_TEACHER: usize = 20;
 /// Queries where the pool is large enough.
 const QUERIES: usize = 80;
 /// The threshold of Confident-GNMax, as a share of the teachers.
-const THRESHOLD_SHARE: f64 = 0.6;
+pub(crate) const THRESHOLD_SHARE: f64 = 0.6;
 /// σ1/σ2 of Confident-GNMax; the papers use 2 to 5.
-const SIGMA_RATIO: f64 = 3.0;
+pub(crate) const SIGMA_RATIO: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {

@@ -179,7 +179,7 @@ impl World {
         let Some(contract) = self.contract() else { return Ok(Vec::new()) };
         let mut counts = Vec::with_capacity(queries.len());
         for batch in queries.chunks(QUERIES_PER_CALL) {
-            let mut votes = VoteSet::new(contract, batch.len());
+            let mut votes = VoteSet::new(&contract, batch.len());
             for (data, packed) in self.votes(batch).await? {
                 let accepted = votes.submit(&data, packed);
                 accepted.map_err(|rejection| broken("reading votes", &rejection))?;
@@ -189,8 +189,8 @@ impl World {
         Ok(counts)
     }
 
-    fn contract(&self) -> Option<&Contract> {
-        self.aggregator.as_ref().map(conclave_aggregator::Running::contract)
+    fn contract(&self) -> Option<Arc<Contract>> {
+        self.aggregator.as_ref().and_then(conclave_aggregator::Running::contract)
     }
 
     /// What every node sends for one batch, by data id.
@@ -201,7 +201,7 @@ impl World {
         for (index, node) in self.nodes.iter().enumerate() {
             let expected = identity(Role::Teacher, &organisation(index), NODE)?;
             let transport = ClientTransport::Mutual { kit: Arc::clone(&kit), expected };
-            let packed = ask(node, &transport, contract, batch).await?;
+            let packed = ask(node, &transport, &contract, batch).await?;
             votes.push((node.member().data.to_string(), packed));
         }
         Ok(votes)
@@ -282,6 +282,7 @@ impl World {
             ledger: ledger.to_owned(),
             nodes: nodes.collect(),
             nodes_listen: None,
+            operators: Vec::new(),
             flow: Flow::default(),
             server: ServerLimits::default(),
             channel: ChannelLimits::default(),

@@ -80,6 +80,7 @@ async fn simulated_labels(dialling: u8, seed: u64) -> Vec<(Vec<u8>, Answer)> {
         ledger: cluster.ledger(),
         nodes: nodes.collect(),
         nodes_listen: (dialling > 0).then_some(cluster.nodes_listen),
+        operators: Vec::new(),
         flow: Flow { batch_queries_max: 7, ..Flow::default() },
         server: ServerLimits::default(),
         channel: ChannelLimits::default(),
@@ -185,7 +186,8 @@ async fn a_node_that_dials_out_and_an_aggregator_may_be_restarted_in_any_order()
     aggregator.kill();
     let mut aggregator = cluster.aggregator(&campaign).await;
     let mut service = cluster.caller(Role::Student).await;
-    assert_eq!(recorder.ask(&mut service, &queries).await, CampaignState::Idle);
+    // Below its quorum until the node has dialled again.
+    while recorder.ask(&mut service, &queries).await != CampaignState::Idle {}
     assert_eq!(recorder.answers().len(), QUERIES as usize);
     aggregator.interrupt().await;
     assert!(verify(&cluster.ledger()).unwrap().valid);

@@ -14,4 +14,5 @@ mod disjoint;
 mod no_blind_trust;
 mod nobody_gets_in;
 mod noise_law;
+mod operators;
 mod stays_inside;

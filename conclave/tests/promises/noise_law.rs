@@ -19,7 +19,7 @@ async fn a_real_campaign_is_marked_as_real_and_draws_other_noise_every_time() {
         let mut aggregator = cluster.aggregator(&noisy).await;
         let mut service = cluster.caller(Role::Student).await;
         let contract =
-            service.get_contract(GetContractRequest {}).await.unwrap().into_inner().contract.unwrap();
+            service.get_contract(GetContractRequest::default()).await.unwrap().into_inner().contract.unwrap();
         assert!(!contract.simulated);
         let mut recorder = Recorder::default();
         recorder.ask(&mut service, &queries).await;

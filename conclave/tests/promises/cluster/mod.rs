@@ -91,6 +91,8 @@ pub(crate) struct Campaign {
     pub(crate) vote_deadline_ms: u32,
     pub(crate) flow: &'static str,
     pub(crate) ledger: &'static str,
+    /// As in the settings: who may start and stop campaigns.
+    pub(crate) operators: &'static str,
 }
 
 impl Default for Campaign {
@@ -105,6 +107,7 @@ impl Default for Campaign {
             vote_deadline_ms: 5_000,
             flow: "retry_ms = 100",
             ledger: "ledger.db",
+            operators: "[]",
         }
     }
 }
@@ -222,12 +225,13 @@ impl Cluster {
             vote_deadline_ms,
             flow,
             ledger,
+            operators,
         } = campaign;
         let mut text = format!(
-            "listen = '{}'\nkit = '{}'\nledger = '{}'\npool = '{}'\n[campaign]\nid = '{id}'\nmechanism = {mechanism}\n\
-             unit = 'record'\nepsilon = {epsilon:?}\ndelta = 1e-5\nteachers_quorum_min = {quorum}\n\
-             queries_max = {queries_max}\nvote_deadline_ms = {vote_deadline_ms}\n[accounts]\nepsilon = {account_epsilon:?}\n\
-             [flow]\n{flow}\n",
+            "listen = '{}'\noperators = {operators}\nkit = '{}'\nledger = '{}'\npool = '{}'\n[campaign]\nid = '{id}'\n\
+             mechanism = {mechanism}\nunit = 'record'\nepsilon = {epsilon:?}\ndelta = 1e-5\n\
+             teachers_quorum_min = {quorum}\nqueries_max = {queries_max}\nvote_deadline_ms = {vote_deadline_ms}\n\
+             [accounts]\nepsilon = {account_epsilon:?}\n[flow]\n{flow}\n",
             self.listen,
             self.path("kit").display(),
             self.path(ledger).display(),

@@ -1,0 +1,158 @@
+//! `conclave campaign labels`: every answer that was released, and what the campaign came to.
+//!
+//! One line per query: its id, what it was answered with, and the label's name. No truths, no counts: nothing here that
+//! is not public.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
+use conclave_proto::campaign::v1::{CampaignState, GetStatusRequest, ListAnswersRequest};
+use conclave_proto::common::v1::Answer;
+use conclave_proto::common::v1::answer::Outcome;
+use conclave_proto::ids::QueryId;
+use conclave_trust::Contract;
+use serde::Serialize;
+
+use crate::cli::console::Format;
+use crate::cli::reach::{Reach, ReachArgs, asking};
+use crate::cli::status::{self, Told};
+use crate::cli::{Console, Exit, Fault};
+use crate::simulate::labels::field;
+
+/// Every label that a campaign has released, and what the campaign came to
+///
+/// Reading costs nothing: what is released stays what it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct LabelsArgs {
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Which campaign [default: the one that is open, or was last]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    campaign: String,
+    /// Where to put the labels as CSV; a file that is there is replaced [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Wait until every query that was proposed is answered, or the campaign is over
+    #[arg(long)]
+    follow: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Read {
+    #[serde(flatten)]
+    told: Told,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Vec<Released>>,
+    labels: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Released {
+    query_id: String,
+    outcome: &'static str,
+    label: Option<String>,
+}
+
+pub(super) fn run(args: &LabelsArgs, console: &Console) -> Result<Exit, Fault> {
+    let reach = args.reach.reach()?;
+    let asked =
+        asking("campaign labels", "ask again: reading is free", read(&reach, &args.campaign, args.follow));
+    let (answers, told) = asked?;
+    let table = csv(&answers);
+    match (&args.out, console.format()) {
+        (Some(path), _) => {
+            write(path, &table)?;
+            let words = status::in_words(&told) + &format!("{:<11}{}\n", "Labels", path.display());
+            console.result(|| words, &Read { told, answers: None, labels: Some(path.clone()) })?;
+        }
+        (None, Format::Json) => {
+            console.result(String::new, &Read { told, answers: Some(answers), labels: None })?;
+        }
+        (None, Format::Text) => {
+            console.write(&table)?;
+            console.note(status::in_words(&told).trim_end());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// All answers, and where the campaign stood after them.
+async fn read(reach: &Reach, campaign: &str, follow: bool) -> Result<(Vec<Released>, Told), Fault> {
+    let mut service = CampaignServiceClient::new(reach.connect().await?);
+    let contract = status::contract(&mut service, reach, campaign).await?;
+    let name = contract.campaign.to_string();
+    let mut answers = Vec::new();
+    let mut position = 0;
+    loop {
+        let wait_ms = if follow { WAIT_MS } else { 0 };
+        let request = ListAnswersRequest { campaign_id: name.clone(), position, wait_ms };
+        let page = service.list_answers(request).await.map_err(|status| reach.refused(&status))?.into_inner();
+        let state = page.state();
+        let (sent, next) = (page.answers.len(), page.next_position);
+        for answer in page.answers {
+            answers
+                .push(released(&answer, &contract).map_err(|error| reach.unreadable("an answer", &error))?);
+        }
+        position = next;
+        if sent > 0 {
+            continue;
+        }
+        let over = match state {
+            CampaignState::Idle => {
+                // Nothing was proposed yet: that is no end.
+                let request = GetStatusRequest { campaign_id: name.clone() };
+                let status = service.get_status(request).await.map_err(|status| reach.refused(&status))?;
+                let idle = status.into_inner();
+                if idle.queries_admitted == 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(WAIT_MS.into())).await;
+                }
+                idle.queries_admitted > 0
+            }
+            CampaignState::BudgetSpent | CampaignState::Halted | CampaignState::Ended => true,
+            CampaignState::Asking | CampaignState::BelowQuorum | CampaignState::Unspecified => false,
+        };
+        if over || !follow {
+            break;
+        }
+    }
+    let (told, _) = status::ask(reach, &name).await?;
+    Ok((answers, told))
+}
+
+fn released(answer: &Answer, contract: &Contract) -> Result<Released, String> {
+    let query_id = QueryId::from_slice(&answer.query_id).map_err(|error| error.to_string())?.to_string();
+    let (outcome, label) = match &answer.outcome {
+        Some(Outcome::Label(class)) => {
+            let name = contract.class_names.get(*class as usize);
+            ("label", Some(name.ok_or_else(|| format!("class {class} has no name"))?.clone()))
+        }
+        Some(Outcome::Abstention(_)) => ("abstained", None),
+        Some(Outcome::Interrupted(_)) => ("interrupted", None),
+        None => return Err("it has no outcome".to_owned()),
+    };
+    Ok(Released { query_id, outcome, label })
+}
+
+/// A header and one line per answer, as RFC 4180 wants it.
+fn csv(answers: &[Released]) -> Vec<u8> {
+    let mut table = "query_id,outcome,label\n".to_owned();
+    for Released { query_id, outcome, label } in answers {
+        let label = label.as_deref().map(field).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{query_id},{outcome},{label}");
+    }
+    table.into_bytes()
+}
+
+fn write(path: &Path, table: &[u8]) -> Result<(), Fault> {
+    let written = std::fs::File::create(path).and_then(|mut file| file.write_all(table));
+    written.map_err(|error| {
+        let shown = path.display().to_string();
+        Fault::input("unwritable-file", "--out", shown, error, "name a file that can be made")
+    })
+}
+
+/// How long one call waits for a further answer.
+const WAIT_MS: u32 = 2_000;
