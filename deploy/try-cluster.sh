@@ -4,7 +4,8 @@
 #
 #   1. five silos and an aggregator become healthy; nobody can dial silo-4 and silo-5
 #   2. a campaign of 200 queries; a student learns from it, and answers a client
-#   3. a second campaign on what is left of the budget, slow enough for things to happen in its middle:
+#   3. an operator stops it and starts a second one on what is left of the budget, without a restart, at a pace that leaves
+#      time for things to happen in its middle, however slow the machine is:
 #      one organisation is stopped, one loses its network, the aggregator is killed, every container is restarted
 #   4. the campaign ends with an answer to every query, each charged once; the ledger verifies
 set -euo pipefail
@@ -13,6 +14,8 @@ readonly PROJECT=conclave-trial QUERIES=700
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 compose+=(-p "$PROJECT" -f deploy/compose.yaml)
 readonly LEDGER=/aggregator/state/ledger.db
+# Of 700 queries, one in a second: the accidents have more than ten minutes.
+readonly PACE=60
 
 down() {
   status=$?
@@ -48,6 +51,8 @@ healthy() { # healthy SERVICE...: waits until each of them says that it is ready
 }
 
 conclave() { docker exec "$PROJECT-tools" conclave "$@"; }
+
+operate() { conclave campaign "$@" --server aggregator:7402 --kit /operator/kit; }
 
 status() { # status FIGURE: of the campaign, such as `queries.answered + queries.abstained`; waits for an aggregator
   local told end=$((SECONDS + 30))
@@ -108,6 +113,7 @@ healthy silo-1 silo-2 silo-3 silo-4 silo-5 aggregator
 up=$((SECONDS - began))
 docker run --detach --name "$PROJECT-tools" --network "${PROJECT}_hub" --entrypoint sleep \
   --volume "${PROJECT}_client:/client:ro" --volume "${PROJECT}_aggregator:/aggregator:ro" \
+  --volume "${PROJECT}_operator:/operator:ro" \
   --volume "${PROJECT}_public:/public:ro" conclave-tools infinity >/dev/null
 echo "1. silos and aggregator are healthy after $up s"
 
@@ -139,14 +145,12 @@ echo "2. 200 queries are answered, and a student is trained, after $campaign s; 
 
 # ---- 3. A campaign to which things happen ----
 
-# Another campaign on the same data starts from what is left of their budget.
-sed -e 's/"digits-1"/"digits-2"/; s/sigma = .* }/sigma = 60.0 }/; s/^queries_max = .*/queries_max = '"$QUERIES/" \
-  deploy/compose/aggregator.toml >"$work/aggregator.toml"
-printf 'batch_queries_max = 1\nbatches_in_flight_max = 1\nretry_ms = 250\n' >>"$work/aggregator.toml"
-chmod 755 "$work" && chmod 644 "$work/aggregator.toml"
-export TRIAL_SETTINGS=$work/aggregator.toml
+# Another campaign on the same data starts from what is left of their budget. Nothing is restarted for it.
+operate stop digits-1
+operate create digits-2 --epsilon 5 --sigma 60 --queries "$QUERIES" --quorum 80 --out /tmp/digits-2.toml
+operate start /tmp/digits-2.toml --queries-per-minute "$PACE"
 compose+=(-f deploy/compose/trial.yaml)
-"${compose[@]}" up -d --no-build aggregator student 2>/dev/null
+"${compose[@]}" up -d --no-build --no-deps student 2>/dev/null
 reaches 1
 present 5
 
@@ -180,9 +184,13 @@ echo '3. stopped, cut off, killed and restarted, and it goes on'
 
 # ---- 4. What is left ----
 
-docker update --cpus 1 "$(container aggregator)" >/dev/null
+# The rest as fast as it goes: a pace is no term of the contract.
+operate start /tmp/digits-2.toml
 reaches "$QUERIES"
 healthy student
+conclave campaign labels --follow --out /tmp/labels.csv --server aggregator:7402 --kit /client/kit
+lines=$(docker exec "$PROJECT-tools" grep -c ,label, /tmp/labels.csv)
+[ "$lines" -eq "$QUERIES" ] || fail "$lines labels can be read, $QUERIES were expected"
 docker stop "$(container aggregator)" >/dev/null
 conclave ledger verify "$LEDGER"
 conclave ledger export "$LEDGER" >"$work/export.jsonl"

@@ -28,6 +28,7 @@ done
 give /aggregator aggregator-hub-aggregator
 give /student student-hub-student
 give /client client-hub-client
+give /operator operator-hub-operator
 mkdir -p /authority && cp "$work/kits/authority"/* /authority/ && chmod 600 /authority/ca-key.pem
 mkdir -p /public/pool /public/test
 cp "$work/data/pool/optdigits.csv" /public/pool/
