@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 
 use crate::certificate;
 use crate::identity::{Identity, Role};
+use crate::repeats::Repeats;
 use crate::wire_error::Refusal;
 
 /// Rows of full method path (`/conclave.teacher.v1.TeacherService/Vote`) and the roles that may call it.
@@ -73,11 +74,12 @@ pub(crate) enum Proof {
 pub struct AuthoriseLayer {
     table: RoleTable,
     proof: Arc<Proof>,
+    repeats: Arc<Repeats>,
 }
 
 impl AuthoriseLayer {
     pub(crate) fn new(table: RoleTable, proof: Proof) -> Self {
-        Self { table, proof: Arc::new(proof) }
+        Self { table, proof: Arc::new(proof), repeats: Arc::default() }
     }
 
     /// The caller's identity if it may call `method`; no identity in plaintext mode.
@@ -157,7 +159,15 @@ where
             }
             Err(refusal) => {
                 let (method, caller) = (request.uri().path(), caller(request.extensions()));
-                tracing::warn!(method, caller, reason = refusal.reason(), "call refused: {refusal}");
+                // A party that comes back every second with the wrong kit is told every time, the log once a minute.
+                let who =
+                    party(request.extensions()).map(|identity| identity.to_string()).unwrap_or_default();
+                if let Some(before) =
+                    self.layer.repeats.to_say(&format!("{who} {method} {}", refusal.reason()))
+                {
+                    let reason = refusal.reason();
+                    tracing::warn!(method, caller, reason, unsaid_before = before, "call refused: {refusal}");
+                }
                 Box::pin(ready(Ok(refusal.into_status().into_http())))
             }
         }
@@ -197,12 +207,17 @@ fn certified(extensions: &Extensions, consortium: &str) -> Result<Identity, Refu
 fn caller(extensions: &Extensions) -> String {
     let address =
         peer_address(extensions).map_or("unknown address".to_owned(), |address| address.to_string());
-    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
-    let certificates = tls.and_then(TlsConnectInfo::peer_certs).unwrap_or_default();
-    match certificates.first().map(|first| certificate::describe(first)) {
-        Some(Ok(described)) => format!("{} at {address}", described.identity),
-        _ => address,
+    match party(extensions) {
+        Some(identity) => format!("{identity} at {address}"),
+        None => address,
     }
+}
+
+/// Whose certificate the caller showed.
+fn party(extensions: &Extensions) -> Option<Identity> {
+    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?;
+    let certificates = tls.peer_certs()?;
+    Some(certificate::describe(certificates.first()?).ok()?.identity)
 }
 
 fn unknown_method(method: &str) -> Refusal {

@@ -9,11 +9,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{Certificate, ClientTlsConfig, Identity as KeyAndCertificate, ServerTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity as KeyAndCertificate};
 
 use crate::certificate;
 use crate::error::ServiceError;
+use crate::handshake::Gate;
 use crate::identity::Identity;
+use crate::server::tls_setup;
 
 /// Certificate, key and authority of one party. `Debug` shows the identity only.
 #[derive(Clone)]
@@ -102,12 +104,11 @@ impl Kit {
         Some((not_after_s - seconds(now_ms)).div_euclid(SECONDS_PER_DAY))
     }
 
-    /// TLS for a server: only callers whose certificate this consortium's authority signed complete the handshake.
-    pub fn server_tls(&self, handshake_timeout: Duration) -> ServerTlsConfig {
-        ServerTlsConfig::new()
-            .identity(self.key_and_certificate())
-            .client_ca_root(Certificate::from_pem(&self.ca_pem))
-            .timeout(handshake_timeout)
+    /// The gate of a server: only callers whose certificate this consortium's authority signed complete the handshake.
+    pub(crate) fn gate(&self, handshake_timeout: Duration) -> Result<Gate, ServiceError> {
+        let own = self.identity.clone();
+        Gate::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, own, handshake_timeout)
+            .map_err(|fault| tls_setup(self, fault.as_ref()))
     }
 
     /// TLS for a client that means to call exactly `expected`.

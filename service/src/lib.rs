@@ -2,7 +2,7 @@
 //!
 //! - who is calling: [`identity`], [`kit`], [`authority`], [`authorise`] (mutual TLS with the role inside the certificate);
 //! - serving and calling: [`server`], [`channel`], [`deadline`], [`health`], [`wire_error`];
-//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`clock`], [`clock_difference`].
+//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`repeats`], [`clock`], [`clock_difference`].
 //!
 //! It knows nothing of votes, budgets, models or the project's own messages, and depends on none of our crates.
 //! It is also the one place that may read the system clock and the environment: everything else takes them as arguments.
@@ -20,12 +20,14 @@ pub mod health;
 pub mod identity;
 pub mod kit;
 pub mod lifecycle;
+pub mod repeats;
 pub mod server;
 pub mod telemetry;
 pub mod wire_error;
 
 mod certificate;
 mod connection;
+mod handshake;
 
 pub use authorise::{RoleTable, peer_identity};
 pub use backoff::Backoff;
@@ -33,5 +35,6 @@ pub use channel::{ChannelLimits, ClientTransport};
 pub use error::ServiceError;
 pub use identity::{Identity, Role};
 pub use kit::Kit;
+pub use repeats::Repeats;
 pub use server::{RunningServer, Server, ServerLimits, ServerTransport};
 pub use wire_error::Refusal;

@@ -16,8 +16,10 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -154,20 +156,20 @@ impl Server {
     ) -> Result<RunningServer, ServiceError> {
         self.limits.check()?;
         let limits = self.limits;
-        let mut builder = tonic::transport::Server::builder()
+        let builder = tonic::transport::Server::builder()
             .max_concurrent_streams(limits.streams_per_connection_max)
             .concurrency_limit_per_connection(limits.calls_per_connection_max)
             .http2_keepalive_interval(Some(Duration::from_millis(limits.keep_alive_interval_ms)))
             .http2_keepalive_timeout(Some(Duration::from_millis(limits.keep_alive_timeout_ms)))
             .http2_max_header_list_size(limits.header_bytes_max)
             .max_connection_age(Duration::from_millis(limits.connection_age_max_ms));
-        let proof = match &self.transport {
+        let (proof, gate) = match &self.transport {
             ServerTransport::Mutual(kit) => {
-                let tls = kit.server_tls(Duration::from_millis(limits.handshake_timeout_ms));
-                builder = builder.tls_config(tls).map_err(|fault| tls_setup(kit, &fault))?;
-                Proof::Certificate { consortium: kit.identity().consortium().to_owned() }
+                let gate = kit.gate(Duration::from_millis(limits.handshake_timeout_ms))?;
+                let proof = Proof::Certificate { consortium: kit.identity().consortium().to_owned() };
+                (proof, Some(gate))
             }
-            ServerTransport::PlaintextLoopback if is_loopback(&address) => Proof::Loopback,
+            ServerTransport::PlaintextLoopback if is_loopback(&address) => (Proof::Loopback, None),
             ServerTransport::PlaintextLoopback => {
                 return Err(ServiceError::NotLoopback { address: address.to_string() });
             }
@@ -184,11 +186,15 @@ impl Server {
         self.routes.add_service(health);
         let cut = CancellationToken::new();
         let incoming = connection::accept(listener, limits.connections_max, shutdown.clone(), cut.clone());
-        let serving = builder
+        let mut builder = builder
             .layer(DeadlineLayer::new(Duration::from_millis(limits.call_timeout_max_ms)))
-            .layer(AuthoriseLayer::new(self.table, proof))
-            .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+            .layer(AuthoriseLayer::new(self.table, proof));
+        let router = builder.add_routes(self.routes.routes());
+        let stop = shutdown.clone().cancelled_owned();
+        let serving: Serving = match gate {
+            Some(gate) => Box::pin(router.serve_with_incoming_shutdown(gate.admit(incoming), stop)),
+            None => Box::pin(router.serve_with_incoming_shutdown(incoming, stop)),
+        };
 
         let drain_timeout = Duration::from_millis(limits.drain_timeout_ms);
         let drained = readiness.clone();
@@ -198,7 +204,7 @@ impl Server {
                 drained.set(false).await;
                 tokio::time::sleep(drain_timeout).await;
             };
-            let mut serving = Box::pin(serving);
+            let mut serving = serving;
             let result = tokio::select! {
                 result = &mut serving => result,
                 () = overdue => {
@@ -212,6 +218,9 @@ impl Server {
         Ok(RunningServer { address, readiness, task })
     }
 }
+
+/// A server at work, with or without TLS.
+type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
 
 /// A server that listens. Dropping it does not stop it: cancel the token that it was bound with.
 #[derive(Debug)]

@@ -230,5 +230,12 @@ pub(super) fn list_in_text(text: &str, origin: &Origin) -> Option<Vec<Node>> {
     }
 }
 
+/// A number, a truth value or a text in quotes, written in a variable.
+pub(super) fn scalar_in_text(text: &str) -> Option<toml::Value> {
+    let mut table: toml::Table = format!("value = {text}").parse().ok()?;
+    // Text with line breaks could define more than the one key.
+    if table.len() == 1 { table.remove("value") } else { None }
+}
+
 /// Between the parts of a variable's name; a single underscore belongs to a key.
 const SEPARATOR: &str = "__";

@@ -13,7 +13,7 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
-use super::layers::{Content, Node, joined, list_in_text};
+use super::layers::{Content, Node, joined, list_in_text, scalar_in_text};
 use super::{Fault, Origin, masked};
 
 /// All unknown keys at once and the first value that does not fit, or the settings.
@@ -108,6 +108,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// For whoever takes what comes, above all a choice that is told by one of its own fields: serde keeps its values
+    /// aside before it knows their types. A variable has none, so it is read as TOML would be, except that a word needs
+    /// no quotes.
+    fn as_it_looks<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Refused> {
+        let Content::Text(text) = &self.node.content else { return self.any(visitor) };
+        if let Some(nodes) = list_in_text(text, &self.node.origin) {
+            return visitor.visit_seq(Items { reader: self, nodes: &nodes, index: 0 });
+        }
+        match scalar_in_text(text) {
+            Some(toml::Value::Integer(number)) => visitor.visit_i64(number),
+            Some(toml::Value::Float(number)) => visitor.visit_f64(number),
+            Some(toml::Value::Boolean(flag)) => visitor.visit_bool(flag),
+            Some(toml::Value::String(text)) => visitor.visit_str(&text),
+            _ => visitor.visit_str(text),
+        }
+    }
+
     fn number<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Refused> {
         let Content::Text(text) = &self.node.content else { return self.any(visitor) };
         if let Ok(number) = text.parse::<u64>() {
@@ -176,7 +193,8 @@ macro_rules! read_as {
 impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Refused;
 
-    read_as!(any: deserialize_any deserialize_char deserialize_str deserialize_string deserialize_bytes
+    read_as!(as_it_looks: deserialize_any);
+    read_as!(any: deserialize_char deserialize_str deserialize_string deserialize_bytes
         deserialize_byte_buf deserialize_unit deserialize_map deserialize_identifier deserialize_ignored_any);
     read_as!(number: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8
         deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64);

@@ -16,6 +16,8 @@ struct Settings {
     #[serde(default)]
     mechanism: Mechanism,
     #[serde(default)]
+    noise: Option<Noise>,
+    #[serde(default)]
     peers: Vec<Peer>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -56,6 +58,13 @@ enum Mechanism {
     ConfidentGnmax {
         sigma: f64,
     },
+}
+
+/// A choice that is told by one of its own fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum Noise {
+    Gaussian { sigma: f64, seed: Option<String>, exact: Option<bool>, places: Option<Vec<u8>> },
 }
 
 fn load_all(file: &str, variables: &[(&str, &str)], flags: &str) -> Result<Loaded<Settings>, ConfigError> {
@@ -246,4 +255,37 @@ proptest! {
     fn toml_shaped_files_never_panic(file in "([a-z]{1,6}|listen|quorum|peers|mechanism|\\[|\\]|=|'|\"|[0-9.]|\\{|\\}|,| |\n){0,30}") {
         let _ = load_all(&file, &[], "");
     }
+}
+
+#[test]
+fn a_variable_reaches_into_a_choice_that_is_told_by_its_own_field() {
+    let file = "listen = 'a:1'\nnoise = { kind = 'gaussian', sigma = 40.0, seed = 'old' }\n";
+    let loaded = load_all(
+        file,
+        &[
+            ("CONCLAVE_NODE__NOISE__SIGMA", "400.5"),
+            ("CONCLAVE_NODE__NOISE__SEED", "\"7401\""),
+            ("CONCLAVE_NODE__NOISE__EXACT", "true"),
+            ("CONCLAVE_NODE__NOISE__PLACES", "[1, 2]"),
+        ],
+        "",
+    );
+    let (seed, places) = (Some("7401".to_owned()), Some(vec![1, 2]));
+    let expected = Noise::Gaussian { sigma: 400.5, seed, exact: Some(true), places };
+    assert_eq!(loaded.unwrap().value.noise, Some(expected));
+    let whole = load_all(
+        "listen = 'a:1'\n",
+        &[
+            ("CONCLAVE_NODE__NOISE__KIND", "gaussian"),
+            ("CONCLAVE_NODE__NOISE__SIGMA", "400"),
+            ("CONCLAVE_NODE__NOISE__SEED", "a word"),
+        ],
+        "",
+    );
+    let seed = Some("a word".to_owned());
+    let expected = Noise::Gaussian { sigma: 400.0, seed, exact: None, places: None };
+    assert_eq!(whole.unwrap().value.noise, Some(expected));
+
+    let words = refusal(file, &[("CONCLAVE_NODE__NOISE__SIGMA", "much")]);
+    assert!(words.contains("noise") && words.contains("wrong type"), "{words}");
 }

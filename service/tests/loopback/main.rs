@@ -10,3 +10,5 @@ mod identities;
 mod kits;
 #[cfg(test)]
 mod probing;
+#[cfg(test)]
+mod turned_away;

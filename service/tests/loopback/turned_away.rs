@@ -1,0 +1,136 @@
+//! Who is turned away before the first call: the server's log says who came, why it was refused and what to do.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use conclave_service::authority::Authority;
+use conclave_service::channel::connect;
+use conclave_service::clock::WallClock;
+use conclave_service::{ChannelLimits, ClientTransport, Kit, Role, ServerLimits, ServerTransport};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::subscriber::DefaultGuard;
+
+use crate::echo::{authority, calling, kit, party, serve};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What this thread logs; all tasks of a test's runtime run on it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(lines))
+    }
+
+    fn refusals(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains("refused")).map(str::to_owned).collect()
+    }
+
+    /// The one refusal that there is, once it is there.
+    async fn refusal(&self) -> String {
+        for _ in 0..500 {
+            if let [only] = self.refusals().as_slice() {
+                return only.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("expected one refusal: {:?}", self.refusals());
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What caller and server say when `calling` kit calls the node `serving`, expecting teacher t1 there.
+async fn both_sides(serving: Kit, caller: Kit) -> (String, String) {
+    let (log, _guard) = Log::start();
+    let server =
+        serve(ServerTransport::Mutual(serving), ServerLimits::default(), &CancellationToken::new()).await;
+    let transport = calling(caller, &party(Role::Teacher, "t1"));
+    let address = server.address().to_string();
+    let client = connect(&address, &transport, &ChannelLimits::default()).await.unwrap_err().to_string();
+    (client, log.refusal().await)
+}
+
+fn issued(authority: &Authority, role: Role, name: &str, now_ms: u64) -> Kit {
+    authority.issue(&party(role, name), 1, now_ms).unwrap()
+}
+
+#[tokio::test]
+async fn the_server_says_whose_certificate_it_refused_and_why() {
+    let ours = authority();
+    let now_ms = WallClock::now_ms();
+    let teacher = || kit(&ours, Role::Teacher, "t1");
+    for (made_ms, reason, words) in [
+        (now_ms - 10 * DAY_MS, "CERTIFICATE_EXPIRED", "its certificate has expired"),
+        (now_ms + 2 * DAY_MS, "CERTIFICATE_NOT_YET_VALID", "its certificate is not yet valid"),
+    ] {
+        let (client, server) = both_sides(teacher(), issued(&ours, Role::Aggregator, "a1", made_ms)).await;
+        assert!(client.contains("our certificate has expired"), "{client}");
+        assert!(server.contains("WARN") && server.contains(reason) && server.contains(words), "{server}");
+        assert!(server.contains("127.0.0.1:") && server.contains("clock"), "{server}");
+        assert!(server.contains("claiming to be conclave://demo/aggregator/north/a1"), "{server}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_says_what_a_caller_did_not_like_about_its_own_certificate() {
+    let ours = authority();
+    let aggregator = || kit(&ours, Role::Aggregator, "a1");
+    let expired = issued(&ours, Role::Teacher, "t1", WallClock::now_ms() - 10 * DAY_MS);
+    let (client, server) = both_sides(expired, aggregator()).await;
+    assert!(client.contains("its certificate has expired"), "{client}");
+    assert!(server.contains("refuses our certificate (conclave://demo/teacher/north/t1)"), "{server}");
+
+    let (client, server) = both_sides(kit(&ours, Role::Student, "t1"), aggregator()).await;
+    assert!(client.contains("wrong party or role"), "{client}");
+    assert!(server.contains("expects another party or role"), "{server}");
+    assert!(server.contains("conclave://demo/student/north/t1"), "{server}");
+
+    let (client, server) = both_sides(kit(&authority(), Role::Teacher, "t1"), aggregator()).await;
+    assert!(client.contains("another authority signed"), "{client}");
+    assert!(server.contains("does not accept the authority of our certificate"), "{server}");
+}
+
+#[tokio::test]
+async fn a_caller_in_plain_text_is_named_by_its_address() {
+    let (log, _guard) = Log::start();
+    let teacher = ServerTransport::Mutual(kit(&authority(), Role::Teacher, "t1"));
+    let server = serve(teacher, ServerLimits::default(), &CancellationToken::new()).await;
+    let address = server.address().to_string();
+    connect(&address, &ClientTransport::PlaintextLoopback, &ChannelLimits::default()).await.unwrap_err();
+    let refusal = log.refusal().await;
+    assert!(refusal.contains("does not speak TLS") && refusal.contains("127.0.0.1:"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_scanner_cannot_flood_the_log_and_a_probe_of_the_port_is_no_refusal() {
+    let (log, _guard) = Log::start();
+    let teacher = ServerTransport::Mutual(kit(&authority(), Role::Teacher, "t1"));
+    let server = serve(teacher, ServerLimits::default(), &CancellationToken::new()).await;
+    for _ in 0..20 {
+        TcpStream::connect(server.address()).await.unwrap();
+    }
+    for _ in 0..200 {
+        let mut scanner = TcpStream::connect(server.address()).await.unwrap();
+        scanner.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        // The server's alert, then its end: this handshake is over.
+        let _ = scanner.read_to_end(&mut Vec::new()).await;
+    }
+    assert_eq!(log.refusals().len(), 1, "{:?}", log.refusals());
+}
