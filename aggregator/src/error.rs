@@ -136,6 +136,30 @@ fn open_instead(open: Option<&str>) -> String {
     open.map_or_else(|| "no campaign is".to_owned(), |open| format!("the one that is open is {open}"))
 }
 
+impl Error {
+    /// What it is about, and what was given or found there.
+    fn about(&self) -> (String, String) {
+        let named = |field: &str, value: String| (field.to_owned(), value);
+        match self {
+            Self::Setting { field, value, .. } => (field.clone(), value.clone()),
+            Self::Node { node, .. } => named("node", node.clone()),
+            Self::Absent(nodes) => named("nodes", nodes.join("; ")),
+            Self::ContractChanged { field, now, .. } => named(field, now.clone()),
+            Self::AccountChanged { field, now, .. } => (field.clone(), now.clone()),
+            Self::CampaignOpen { asked, .. } | Self::NotOpen { asked, .. } => named("campaign", asked.clone()),
+            Self::AtWork | Self::Interrupted => named("", String::new()),
+            Self::Contract(error) => named("contract", error.to_string()),
+            Self::Pool { path, .. } | Self::File { path, .. } => named("file", path.display().to_string()),
+            Self::Ledger(error) => named("ledger", error.to_string()),
+            Self::NoEntropy(problem) => named("entropy", problem.clone()),
+            Self::Service(error) => {
+                let (field, value) = error.about();
+                named(field, value)
+            }
+        }
+    }
+}
+
 impl From<IdError> for Error {
     fn from(error: IdError) -> Self {
         Self::Contract(error.into())
@@ -145,6 +169,7 @@ impl From<IdError> for Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = error.to_string();
+        let (field, value) = error.about();
         let status = match error {
             Error::Service(error) => return error.into(),
             Error::Absent(_) => ExitStatus::Peer,
@@ -174,7 +199,7 @@ impl From<Error> for Failure {
             | Error::Pool { .. }
             | Error::File { .. } => ExitStatus::BadInput,
         };
-        Self::new(status, message)
+        Self::new(status, message).about(field, value)
     }
 }
 

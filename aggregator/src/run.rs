@@ -50,16 +50,16 @@ fn transport(config: &AggregatorConfig) -> std::result::Result<Transport, Failur
             let identity = kit.identity();
             if identity.role() != Role::Aggregator {
                 let path = folder.display();
-                return Err(bad(format!(
-                    "kit {path}: it is that of {identity}; give the kit of an aggregator"
-                )));
+                let words = format!("kit {path}: it is that of {identity}; give the kit of an aggregator");
+                return Err(bad(words).about("kit", path.to_string()));
             }
             Ok(Transport::Mutual(Box::new(kit)))
         }
         (None, true) => Ok(Transport::PlaintextLoopback),
         _ => {
             Err(bad("setting kit: give either a kit (mutual TLS) or plaintext_loopback = true, not both"
-                .to_owned()))
+                .to_owned())
+            .about("kit", ""))
         }
     }
 }

@@ -79,7 +79,7 @@ pub enum ServiceError {
     },
     /// Somebody else listens there.
     #[error(
-        "address {address} is in use: stop the other process, or choose another port (0 picks a free one)"
+        "address {address} is in use; stop the other process, or choose another port (0 picks a free one)"
     )]
     AddressInUse {
         /// The address.
@@ -133,4 +133,28 @@ pub enum ServiceError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl ServiceError {
+    /// What it is about, and what was given or found there.
+    pub fn about(&self) -> (&'static str, String) {
+        match self {
+            Self::InvalidName { field, value } => (*field, value.clone()),
+            Self::InvalidRole { value } => ("role", value.clone()),
+            Self::InvalidIdentity { value } => ("identity", value.clone()),
+            Self::CertificateRefused { reason } => ("certificate", reason.clone()),
+            Self::KitFile { path, .. } => ("file", path.display().to_string()),
+            Self::CannotIssue { subject, .. } | Self::TlsSetup { subject, .. } => {
+                ("certificate", subject.clone())
+            }
+            Self::InvalidLimit { field, value } => (*field, value.to_string()),
+            Self::InvalidAddress { value: address }
+            | Self::NotLoopback { address }
+            | Self::Unreachable { address, .. } => ("address", address.clone()),
+            Self::AddressInUse { address }
+            | Self::CannotListen { address, .. }
+            | Self::Serving { address, .. } => ("address", address.to_string()),
+            Self::Telemetry { filter, .. } => ("log", filter.clone()),
+        }
+    }
 }

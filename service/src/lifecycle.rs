@@ -51,12 +51,23 @@ pub struct Failure {
     pub status: ExitStatus,
     /// For people; names field, value and fix.
     pub message: String,
+    /// What it is about, for scripts: a setting, a file, an address. Empty if it is about nothing in particular.
+    pub field: String,
+    /// What was given or found there.
+    pub value: String,
 }
 
 impl Failure {
     /// Any failure.
     pub fn new(status: ExitStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), field: String::new(), value: String::new() }
+    }
+
+    /// Names what it is about, and what was given or found there.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>, value: impl Into<String>) -> Self {
+        (self.field, self.value) = (field.into(), value.into());
+        self
     }
 
     /// A task that was interrupted; `resume` says how to go on.
@@ -73,7 +84,15 @@ impl fmt::Display for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new(ExitStatus::BadInput, error.to_string())
+        let failure = Self::new(ExitStatus::BadInput, error.to_string());
+        match error {
+            ConfigError::File { path, .. } => failure.about("file", path.display().to_string()),
+            // All are in the words; scripts get the first.
+            ConfigError::Faults(faults) => match faults.into_iter().next() {
+                Some(first) => failure.about(first.key, first.value.unwrap_or_default()),
+                None => failure,
+            },
+        }
     }
 }
 
@@ -84,7 +103,8 @@ impl From<ServiceError> for Failure {
             ServiceError::Serving { .. } => ExitStatus::Other,
             _ => ExitStatus::BadInput,
         };
-        Self::new(status, error.to_string())
+        let (field, value) = error.about();
+        Self::new(status, error.to_string()).about(field, value)
     }
 }
 
@@ -101,7 +121,8 @@ impl From<Refusal> for Failure {
             }
             _ => ExitStatus::Other,
         };
-        Self::new(status, refusal.to_string())
+        let (field, value) = (refusal.faulty_field(), refusal.faulty_value());
+        Self::new(status, refusal.to_string()).about(field.unwrap_or_default(), value.unwrap_or_default())
     }
 }
 

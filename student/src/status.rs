@@ -5,7 +5,7 @@ use conclave_service::lifecycle::{ExitStatus, Failure};
 use conclave_service::{ClientTransport, Refusal};
 use tonic::{Code, Status};
 
-use crate::error::StudentError;
+use crate::error::{Fault, StudentError};
 
 /// A failed call: the peer's own refusal, or what happened on the way.
 pub(crate) fn call_failed(
@@ -36,12 +36,11 @@ pub(crate) fn failed(error: &StudentError) -> Refusal {
 
 impl From<StudentError> for Failure {
     fn from(error: StudentError) -> Self {
+        let words = error.to_string();
+        let (field, value) = about(&error);
         let status = match error {
             StudentError::Service(error) => return error.into(),
-            StudentError::Refused { call, refusal } => {
-                let failure = Self::from(*refusal);
-                return Self::new(failure.status, format!("{call}: {}", failure.message));
-            }
+            StudentError::Refused { refusal, .. } => return Self { message: words, ..Self::from(*refusal) },
             StudentError::Learning(_)
             | StudentError::Pool(_)
             | StudentError::Settings(_)
@@ -51,6 +50,24 @@ impl From<StudentError> for Failure {
             StudentError::Protocol { .. } | StudentError::Overdue { .. } => ExitStatus::Peer,
             StudentError::NoLabels { .. } | StudentError::Interrupted { .. } => ExitStatus::Other,
         };
-        Self::new(status, error.to_string())
+        Self::new(status, words).about(field, value)
+    }
+}
+
+/// What an error is about, and what was given or found there; not for those that carry their own.
+fn about(error: &StudentError) -> (String, String) {
+    let named = |field: &str, value: String| (field.to_owned(), value);
+    let of_fault = |fault: &Fault| (fault.field.clone(), fault.value.clone());
+    match error {
+        StudentError::Service(_) | StudentError::Refused { .. } => named("", String::new()),
+        StudentError::Learning(error) => named("data", error.to_string()),
+        StudentError::Pool(error) => named("pool", error.to_string()),
+        StudentError::Settings(faults) => faults.first().map(of_fault).unwrap_or_default(),
+        StudentError::ContractMismatch(fault) | StudentError::Protocol { fault, .. } => of_fault(fault),
+        StudentError::AnswerChanged { query, now, .. } => named(&format!("query {query}"), now.clone()),
+        StudentError::NoLabels { answers } => named("released labels", format!("none of {answers} answers")),
+        StudentError::Overdue { settled, asked, .. } => named("answers", format!("{settled} of {asked}")),
+        StudentError::ModelFile { path, .. } => named("file", path.display().to_string()),
+        StudentError::Interrupted { .. } => named("", String::new()),
     }
 }

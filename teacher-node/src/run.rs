@@ -50,8 +50,9 @@ pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken
         (Meeting::DialOut(_), ServerTransport::PlaintextLoopback) => {
             return Err(Failure::new(
                 ExitStatus::BadInput,
-                "setting plaintext_loopback: give a kit to dial out",
-            ));
+                "setting plaintext_loopback; give a kit to dial out",
+            )
+            .about("plaintext_loopback", "set"));
         }
     }
     tracing::info!("stopped; the guard's book is closed");
@@ -68,7 +69,8 @@ pub async fn probe(config: &TeacherNodeConfig) -> Result<(), Failure> {
 
 fn meeting(config: &TeacherNodeConfig) -> Result<Meeting, Failure> {
     config.meeting().map_err(|(field, value, fix)| {
-        Failure::new(ExitStatus::BadInput, format!("setting {field} = {value}: {fix}"))
+        Failure::new(ExitStatus::BadInput, format!("setting {field} = {value}; {fix}"))
+            .about(field, value.to_string())
     })
 }
 
@@ -108,16 +110,16 @@ fn identity(config: &TeacherNodeConfig) -> Result<(ServerTransport, Organisation
             let identity = kit.identity().clone();
             if identity.role() != Role::Teacher {
                 let path = dir.display();
-                return Err(bad(format!(
-                    "kit {path}: it is that of {identity}; give the kit of a teacher node"
-                )));
+                let words = format!("kit {path}: it is that of {identity}; give the kit of a teacher node");
+                return Err(bad(words).about("kit", path.to_string()));
             }
             named(ServerTransport::Mutual(kit), identity.organisation(), identity.name())
         }
         (None, Some(name)) => named(ServerTransport::PlaintextLoopback, &name.organisation, &name.node),
         _ => Err(bad(
             "setting kit: give either a kit (mutual TLS) or [plaintext_loopback], not both".to_owned()
-        )),
+        )
+        .about("kit", "")),
     }
 }
 
@@ -135,6 +137,15 @@ impl From<Error> for Failure {
             | Error::DataChanged { .. }
             | Error::File { .. } => ExitStatus::BadInput,
         };
-        Self::new(status, error.to_string())
+        let (field, value) = match &error {
+            Error::Setting { field, value, .. } => (*field, value.clone()),
+            Error::DataChanged { recorded, .. } => ("data", recorded.clone()),
+            Error::File { path, .. } => ("file", path.display().to_string()),
+            Error::Guard(error) => ("guard", error.to_string()),
+            Error::Learning(error) => ("data", error.to_string()),
+            Error::Pool(error) => ("pool", error.to_string()),
+            Error::Service(error) => error.about(),
+        };
+        Self::new(status, error.to_string()).about(field, value)
     }
 }

@@ -90,25 +90,28 @@ impl From<Failure> for Fault {
             Exit::Verification => "not-verified",
             Exit::Peer => "peer-missing",
         };
-        Self::from_words(failure.status, code, "", "", &failure.message)
+        Self::from_words(failure.status, code, &failure.field, &failure.value, &failure.message)
     }
 }
 
 impl From<ServiceError> for Fault {
     fn from(error: ServiceError) -> Self {
-        let (code, field, value) = match &error {
-            ServiceError::InvalidName { field, value } => ("invalid-name", *field, value.clone()),
-            ServiceError::InvalidRole { value } => ("invalid-role", "role", value.clone()),
-            ServiceError::InvalidIdentity { value } => ("invalid-identity", "identity", value.clone()),
-            ServiceError::KitFile { path, .. } => ("unusable-kit", "file", path.display().to_string()),
-            ServiceError::CannotIssue { subject, .. } => ("cannot-issue", "certificate", subject.clone()),
-            ServiceError::InvalidAddress { value } => ("invalid-address", "address", value.clone()),
-            ServiceError::NotLoopback { address } => ("not-loopback", "address", address.clone()),
-            ServiceError::AddressInUse { address } => ("address-in-use", "address", address.to_string()),
-            ServiceError::Unreachable { address, .. } => ("peer-missing", "address", address.clone()),
-            ServiceError::Telemetry { filter, .. } => ("invalid-value", "--log", filter.clone()),
-            _ => ("service", "", String::new()),
+        let code = match &error {
+            ServiceError::InvalidName { .. } => "invalid-name",
+            ServiceError::InvalidRole { .. } => "invalid-role",
+            ServiceError::InvalidIdentity { .. } => "invalid-identity",
+            ServiceError::KitFile { .. } => "unusable-kit",
+            ServiceError::CannotIssue { .. } => "cannot-issue",
+            ServiceError::InvalidAddress { .. } => "invalid-address",
+            ServiceError::NotLoopback { .. } => "not-loopback",
+            ServiceError::AddressInUse { .. } => "address-in-use",
+            ServiceError::Unreachable { .. } => "peer-missing",
+            ServiceError::Telemetry { .. } => "invalid-value",
+            _ => "service",
         };
+        let (field, value) = error.about();
+        // The flag by which it was given.
+        let field = if field == "log" { "--log" } else { field };
         let words = error.to_string();
         let exit = Failure::from(error).status;
         Self::from_words(exit, code, field, &value, &words)
