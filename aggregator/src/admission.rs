@@ -11,6 +11,8 @@ use conclave_privacy::quantity::Rho;
 use conclave_proto::ids::QueryId;
 use tokio::sync::oneshot;
 
+use crate::driver::HALTED;
+
 /// The book, for one campaign.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
@@ -51,7 +53,7 @@ impl Ledger {
         reserved.map_err(|error| {
             let refused = refused(&error, self.price);
             match refused {
-                Refused::Halted => tracing::error!(%error, "nothing more is asked"),
+                Refused::Halted => tracing::error!(%error, "{HALTED}"),
                 Refused::Later => tracing::warn!(%error, "a batch is put off"),
                 Refused::OverBudget { fitting } => tracing::info!(%error, fitting, "a batch does not fit"),
             }

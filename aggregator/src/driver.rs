@@ -369,7 +369,7 @@ pub(crate) async fn look_for(
                 match enrolment::rejoin(&session, &settings, &contract).await {
                     Ok(()) => {
                         session.set_present(true);
-                        session.tell("it is here and agrees to the contract");
+                        session.tell_of_return();
                         // Without a loop there is nobody to tell.
                         let _ = commands.send(Command::TeachersReturned).await;
                     }
@@ -384,9 +384,13 @@ pub(crate) async fn look_for(
 }
 
 fn halted(what: &str, error: &LedgerError) -> Ended {
-    tracing::error!(%error, "{what}; nothing more is asked before a restart");
+    tracing::error!(%error, "{what}; {HALTED}");
     Ended::Halted
 }
+
+/// What an operator can do about storage that fails.
+pub(crate) const HALTED: &str = "nothing more is asked or released before a restart: give the ledger's disk room, or \
+                                 repair it, and start the aggregator again; what was released and charged stays";
 
 fn queries_of(reservation: &Reservation) -> Vec<QueryId> {
     reservation.queries().iter().map(|(query, _)| QueryId::new(*query.as_bytes())).collect()

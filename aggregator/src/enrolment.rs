@@ -4,7 +4,7 @@
 //! that is in the ledger already goes by the contract that stands there; a node that comes back must still be the member
 //! that agreed, with the same data, split the same way.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::{Duration, Instant};
 
 use conclave_ledger::{AccountState, AccountTerms, CampaignTerms, DataKey, Digest, Predecessor};
@@ -13,6 +13,7 @@ use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1 as common;
 use conclave_proto::ids::{DataId, PartitionDigest};
+use conclave_proto::pool::PoolManifest;
 use conclave_proto::teacher::v1::DescribeResponse;
 use conclave_trust::{Contract, Member, TrustMode};
 use prost::Message as _;
@@ -27,6 +28,9 @@ pub(crate) struct Description {
     pub(crate) member: Member,
     /// The data before these, if the operator names them, and whether no person is in both.
     pub(crate) predecessor: Option<(DataId, bool)>,
+    /// Public ground that is not ours, and what to do about it. Told apart from a description that cannot be used at
+    /// all, because such a node is still offered the contract: its own operator must find the reason in its own log.
+    pub(crate) misfit: Option<(String, &'static str)>,
 }
 
 /// Why a node cannot take part now.
@@ -70,8 +74,31 @@ pub(crate) async fn describe(session: &Session, settings: &Settings) -> Result<D
     check(&answer, session.node(), settings).map_err(Hindrance::Lasting)
 }
 
-/// Asks one node for its agreement to `contract`.
-pub(crate) async fn agree(session: &Session, contract: &Contract) -> Result<(), Hindrance> {
+/// Asks the node that described itself so for its agreement to `contract`.
+///
+/// A node that cannot fit is asked all the same, so that the silo's log has the reason too; but whatever it answers, and
+/// even if it agreed, it stays out.
+pub(crate) async fn agree(
+    session: &Session,
+    description: &Description,
+    contract: &Contract,
+) -> Result<(), Hindrance> {
+    let fits = fits(session.node(), description)
+        .and_then(|()| still_the_member(session, &description.member, contract));
+    let agreed = accept(session, contract).await;
+    fits.map_err(Hindrance::Lasting)?;
+    agreed
+}
+
+/// Refuses a node on other public ground.
+pub(crate) fn fits(node: &NodeSettings, description: &Description) -> Result<()> {
+    match &description.misfit {
+        Some((problem, fix)) => Err(misfit(node, problem.clone(), fix)),
+        None => Ok(()),
+    }
+}
+
+async fn accept(session: &Session, contract: &Contract) -> Result<(), Hindrance> {
     let digest = session.accept(contract.into()).await.map_err(|silence| hindered(session, silence))?;
     if digest == contract.digest().as_bytes() {
         return Ok(());
@@ -90,8 +117,7 @@ pub(crate) async fn rejoin(
     contract: &Contract,
 ) -> Result<(), Hindrance> {
     let description = describe(session, settings).await?;
-    still_the_member(session, &description.member, contract).map_err(Hindrance::Lasting)?;
-    agree(session, contract).await
+    agree(session, &description, contract).await
 }
 
 /// Refuses a node that is no member of the contract, or whose data, split or teachers are not those that agreed.
@@ -101,7 +127,7 @@ pub(crate) fn still_the_member(session: &Session, now: &Member, contract: &Contr
         let fix = "list the nodes that the contract names, or open a new campaign";
         return Err(misfit(session.node(), "it is no member of the contract".into(), fix));
     };
-    let same = |what: &str, was: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
+    let same = |what: &str, was: &dyn Display, is: &dyn Display| {
         let (was, is) = (was.to_string(), is.to_string());
         if was == is {
             return Ok(());
@@ -145,15 +171,6 @@ fn check(answer: &DescribeResponse, node: &NodeSettings, settings: &Settings) ->
     let identity = "give the address of the node that this entry names, and the node its own kit";
     differs("organisation", &answer.organisation, node.organisation.as_str(), identity)?;
     differs("name", &answer.node, node.node.as_str(), identity)?;
-    let pool = &settings.pool;
-    let same_pool = "use the same pool file, classes and features at every party";
-    let classes = |names: &[String]| names.iter().take(CLASSES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    differs("list of classes", &classes(&answer.class_names), &classes(pool.class_names()), same_pool)?;
-    differs("pool digest", &hex(&answer.pool_digest), &hex(pool.digest().as_bytes()), same_pool)?;
-    differs("feature digest", &hex(&answer.features_digest), &hex(pool.features().as_bytes()), same_pool)?;
-    if answer.class_names != pool.class_names() {
-        return Err(misfit(node, "its classes differ".to_owned(), same_pool));
-    }
     let member = Member {
         organisation: node.organisation.clone(),
         node: node.node.clone(),
@@ -165,7 +182,40 @@ fn check(answer: &DescribeResponse, node: &NodeSettings, settings: &Settings) ->
         "" => None,
         name => Some((DataId::new(name)?, answer.people_disjoint_from_predecessor)),
     };
-    Ok(Description { member, predecessor })
+    Ok(Description { member, predecessor, misfit: other_ground(answer, &settings.pool) })
+}
+
+/// What of the classes, the pool or its features is not ours.
+fn other_ground(answer: &DescribeResponse, pool: &PoolManifest) -> Option<(String, &'static str)> {
+    let shown = |names: &[String]| {
+        let shown: Vec<_> = names.iter().take(CLASSES_SHOWN).cloned().collect();
+        format!("{} names: {}", names.len(), shown.join(", "))
+    };
+    let fields = [
+        (
+            "list of classes",
+            shown(&answer.class_names),
+            shown(pool.class_names()),
+            answer.class_names == pool.class_names(),
+        ),
+        (
+            "pool digest",
+            hex(&answer.pool_digest),
+            pool.digest().to_string(),
+            answer.pool_digest == pool.digest().as_bytes(),
+        ),
+        (
+            "feature digest",
+            hex(&answer.features_digest),
+            pool.features().to_string(),
+            answer.features_digest == pool.features().as_bytes(),
+        ),
+    ];
+    let (what, theirs, ours, _) = fields.into_iter().find(|(.., same)| !same)?;
+    Some((
+        format!("its {what} is {theirs}, here it is {ours}"),
+        "use the same pool file, classes and features at every party",
+    ))
 }
 
 /// The contract that these settings and members come to.
@@ -217,31 +267,46 @@ pub(crate) fn check_unchanged(stored: &Contract, settings: &Settings) -> Result<
         stored.members.iter().map(|member| format!("{}/{}", member.organisation, member.node)).collect();
     agreed.sort_unstable();
     let now = contract(settings, stored.members.clone(), stored.filter_order, stored.simulated)?;
-    let fields: [(&'static str, String, String); 14] = [
-        ("protocol version", stored.protocol_major.to_string(), now.protocol_major.to_string()),
-        ("voting scheme", stored.scheme.name().to_owned(), now.scheme.name().to_owned()),
-        ("campaign.mechanism", words(&stored.mechanism), words(&now.mechanism)),
-        ("campaign.unit", words(&stored.unit), words(&now.unit)),
-        ("campaign.adjacency", stored.adjacency.name().to_owned(), now.adjacency.name().to_owned()),
-        ("classes of the pool", stored.class_names.join(", "), now.class_names.join(", ")),
-        ("campaign.delta", stored.delta.get().to_string(), now.delta.get().to_string()),
-        ("campaign.epsilon (as rho)", words(&stored.rho_cap), words(&now.rho_cap)),
-        (
-            "campaign.teachers_quorum_min",
-            stored.teachers_quorum_min.to_string(),
-            now.teachers_quorum_min.to_string(),
-        ),
-        ("campaign.queries_max", stored.queries_max.to_string(), now.queries_max.to_string()),
-        ("campaign.vote_deadline_ms", stored.vote_deadline_ms.to_string(), now.vote_deadline_ms.to_string()),
-        ("pool", stored.pool.to_string(), now.pool.to_string()),
-        ("features of the pool", stored.features.to_string(), now.features.to_string()),
-        ("nodes", agreed.join(", "), listed.join(", ")),
-    ];
-    match fields.into_iter().find(|(_, agreed, now)| agreed != now) {
+    let difference = differs("protocol version", &stored.protocol_major, &now.protocol_major)
+        .or_else(|| differs("voting scheme", &stored.scheme.name(), &now.scheme.name()))
+        .or_else(|| differs("campaign.mechanism", &stored.mechanism, &now.mechanism))
+        .or_else(|| differs("campaign.unit", &stored.unit, &now.unit))
+        .or_else(|| differs("campaign.adjacency", &stored.adjacency.name(), &now.adjacency.name()))
+        .or_else(|| differs("classes of the pool", &List(&stored.class_names), &List(&now.class_names)))
+        .or_else(|| differs("campaign.delta", &stored.delta.get(), &now.delta.get()))
+        .or_else(|| differs("campaign.epsilon (as rho)", &stored.rho_cap, &now.rho_cap))
+        .or_else(|| {
+            differs("campaign.teachers_quorum_min", &stored.teachers_quorum_min, &now.teachers_quorum_min)
+        })
+        .or_else(|| differs("campaign.queries_max", &stored.queries_max, &now.queries_max))
+        .or_else(|| differs("campaign.vote_deadline_ms", &stored.vote_deadline_ms, &now.vote_deadline_ms))
+        .or_else(|| differs("pool", &stored.pool, &now.pool))
+        .or_else(|| differs("features of the pool", &stored.features, &now.features))
+        .or_else(|| differs("nodes", &List(&agreed), &List(&listed)));
+    match difference {
         Some((field, agreed, now)) => {
             Err(Error::ContractChanged { campaign: stored.campaign.to_string(), field, agreed, now })
         }
         None => Ok(()),
+    }
+}
+
+/// A field whose values differ, and both of them for people.
+fn differs<T: PartialEq + Display>(
+    field: &'static str,
+    agreed: &T,
+    now: &T,
+) -> Option<(&'static str, String, String)> {
+    (agreed != now).then(|| (field, agreed.to_string(), now.to_string()))
+}
+
+/// Names, one after the other.
+#[derive(PartialEq)]
+struct List<'a>(&'a [String]);
+
+impl Display for List<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(", "))
     }
 }
 
@@ -293,7 +358,7 @@ pub(crate) fn account_terms(
     settings: &Settings,
     accounts: &[AccountState],
 ) -> Result<AccountTerms> {
-    let Description { member, predecessor } = description;
+    let Description { member, predecessor, .. } = description;
     let data = DataKey::new(member.data.as_str())?;
     let organisation = member.organisation.as_str();
     let recorded = accounts.iter().find(|account| account.terms().data == data);
@@ -340,20 +405,17 @@ pub(crate) fn filter_order(settings: &Settings, accounts: &[AccountState]) -> Fi
 
 /// An account keeps its terms for the life of the data; names the first that differs.
 fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
-    let fields: [(&str, String, String); 7] = [
-        ("organisation", recorded.organisation.clone(), now.organisation.clone()),
-        ("partition digest", recorded.partition.to_string(), now.partition.to_string()),
-        ("accounts.epsilon", recorded.epsilon.get().to_string(), now.epsilon.get().to_string()),
-        ("campaign.delta", recorded.delta.get().to_string(), now.delta.get().to_string()),
-        ("campaign.unit", words(&recorded.unit), words(&now.unit)),
-        ("campaign.adjacency", recorded.adjacency.name().to_owned(), now.adjacency.name().to_owned()),
-        (
-            "accounts.max_silos_per_subject",
-            recorded.max_silos_per_subject.to_string(),
-            now.max_silos_per_subject.to_string(),
-        ),
-    ];
-    match fields.into_iter().find(|(_, recorded, now)| recorded != now) {
+    let difference = differs("organisation", &recorded.organisation, &now.organisation)
+        .or_else(|| differs("partition digest", &recorded.partition, &now.partition))
+        .or_else(|| differs("accounts.epsilon", &recorded.epsilon.get(), &now.epsilon.get()))
+        .or_else(|| differs("campaign.delta", &recorded.delta.get(), &now.delta.get()))
+        .or_else(|| differs("campaign.unit", &recorded.unit, &now.unit))
+        .or_else(|| differs("campaign.adjacency", &recorded.adjacency.name(), &now.adjacency.name()))
+        .or_else(|| {
+            let field = "accounts.max_silos_per_subject";
+            differs(field, &recorded.max_silos_per_subject, &now.max_silos_per_subject)
+        });
+    match difference {
         Some((field, agreed, now)) => Err(Error::AccountChanged {
             data: recorded.data.to_string(),
             field: field.to_owned(),
@@ -367,10 +429,6 @@ fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
 fn misfit(node: &NodeSettings, problem: String, fix: &str) -> Error {
     let node = format!("{}/{} at {}", node.organisation, node.node, node.place());
     Error::Node { node, problem, fix: fix.to_owned() }
-}
-
-fn words(value: &impl std::fmt::Debug) -> String {
-    format!("{value:?}")
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -205,8 +205,9 @@ async fn begin(
     let order = enrolment::filter_order(settings, &accounts(book).await?);
     let contract = enrolment::contract(settings, members, order, simulated)?;
     let sessions = expecting(sessions, settings, &contract)?;
-    for session in &sessions {
-        match enrolment::agree(session, &contract).await {
+    // One description per session, in their order.
+    for (session, description) in sessions.iter().zip(&described) {
+        match enrolment::agree(session, description, &contract).await {
             Ok(()) => session.set_present(true),
             Err(Hindrance::Passing(words)) => return Err(Error::Absent(vec![words])),
             Err(Hindrance::Lasting(error)) => return Err(error),
@@ -255,7 +256,7 @@ async fn go_on(
     enrolment::check_unchanged(&contract, settings)?;
     for member in &contract.members {
         // Only to refuse settings under which the accounts would read differently.
-        let described = Description { member: member.clone(), predecessor: None };
+        let described = Description { member: member.clone(), predecessor: None, misfit: None };
         enrolment::account_terms(&described, settings, accounts)?;
     }
     let sessions = expecting(open_sessions(settings, transport, desks, nodes)?, settings, &contract)?;

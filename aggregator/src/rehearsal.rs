@@ -66,6 +66,7 @@ async fn ask(
         Hindrance::Passing(words) => Error::Absent(vec![words]),
         Hindrance::Lasting(error) => error,
     })?;
+    enrolment::fits(session.node(), &described)?;
     if let Some(contract) = stored {
         enrolment::still_the_member(&session, &described.member, contract)?;
     }

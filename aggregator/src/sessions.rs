@@ -184,6 +184,15 @@ impl Session {
         }
     }
 
+    /// Logs that the node is here and agrees, if something else was said last about it.
+    pub(crate) fn tell_of_return(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != RETURNED {
+            RETURNED.clone_into(&mut told);
+            tracing::info!(node = self.name(), "{RETURNED}");
+        }
+    }
+
     /// Asks who it is and which data it holds.
     pub(crate) async fn describe(&self) -> Result<DescribeResponse, Silence> {
         let request = DescribeRequest { protocol: Some(common::ProtocolVersion { ..PROTOCOL }) };
@@ -307,6 +316,8 @@ impl std::fmt::Display for Silence {
 
 /// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
 const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
+/// What is logged about a node that is there.
+const RETURNED: &str = "it is here and agrees to the contract";
 /// Of the words of a node that declines.
 const WORDS_CHARS_MAX: usize = 1_000;
 /// With a pause of a second: about a minute.

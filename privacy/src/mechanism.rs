@@ -193,6 +193,25 @@ impl From<ConfidentGnMax> for Mechanism {
     }
 }
 
+/// For people: what is drawn, with every parameter that a contract fixes.
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LnMax(mechanism) => write!(f, "{} with scale {}", self.name(), mechanism.scale())?,
+            Self::GnMax(mechanism) => write!(f, "{} with sigma {}", self.name(), mechanism.sigma())?,
+            Self::ConfidentGnMax(mechanism) => write!(
+                f,
+                "{} with threshold {}, sigma1 {}, sigma {}",
+                self.name(),
+                mechanism.threshold(),
+                mechanism.sigma1(),
+                mechanism.sigma2()
+            )?,
+        }
+        write!(f, ", in steps of {}", self.lattice())
+    }
+}
+
 /// Says nothing: a draw is not an answer before it is durable.
 impl fmt::Debug for Draw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +222,32 @@ impl fmt::Debug for Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantity::Threshold;
+
+    #[test]
+    fn two_mechanisms_that_differ_read_differently() {
+        let sigma = |votes: f64, bits| NoiseScale::from_votes(votes, Lattice::new(bits).unwrap()).unwrap();
+        let threshold = |votes: f64| Threshold::from_votes(votes, Lattice::new(20).unwrap()).unwrap();
+        let words = |mechanism: Mechanism| mechanism.to_string();
+        let confident = |at, sigma1, sigma2| {
+            let made = ConfidentGnMax::new(threshold(at), sigma(sigma1, 20), sigma(sigma2, 20));
+            words(made.unwrap().into())
+        };
+        let read = [
+            words(LnMax::new(sigma(20.0, 20)).into()),
+            words(GnMax::new(sigma(20.0, 20)).into()),
+            words(GnMax::new(sigma(40.0, 20)).into()),
+            words(GnMax::new(sigma(40.0, 10)).into()),
+            confident(100.0, 40.0, 40.0),
+            confident(200.0, 40.0, 40.0),
+            confident(200.0, 80.0, 40.0),
+            confident(200.0, 80.0, 20.0),
+        ];
+        assert_eq!(read[1], "gnmax with sigma 20 votes, in steps of 2^-20 votes");
+        for (index, one) in read.iter().enumerate() {
+            assert!(!read[..index].contains(one), "{one}");
+        }
+    }
 
     #[test]
     fn debug_of_a_draw_does_not_show_its_outcome() {

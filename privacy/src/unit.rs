@@ -231,24 +231,30 @@ impl Sensitivity {
 
     /// Who is protected, in plain words, such as "one record added or removed".
     pub fn words(&self) -> String {
-        let unit = match self.unit {
-            PrivacyUnit::Record => "one record".to_owned(),
-            PrivacyUnit::Subject { max_silos_per_subject: 1 } => {
-                "all records of one person (in one silo)".to_owned()
-            }
-            PrivacyUnit::Subject { max_silos_per_subject } => {
-                format!("all records of one person (in up to {max_silos_per_subject} silos)")
-            }
-            PrivacyUnit::Organisation { teachers_max: 1 } => {
-                "all records of one organisation (one teacher)".to_owned()
-            }
-            PrivacyUnit::Organisation { teachers_max } => {
-                format!("all records of one organisation (up to {teachers_max} teachers)")
-            }
-        };
+        let unit = self.unit;
         match self.adjacency {
             Adjacency::AddRemove => format!("{unit} added or removed"),
             Adjacency::Replace => format!("{unit} replaced by another"),
+        }
+    }
+}
+
+impl fmt::Display for PrivacyUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record => f.write_str("one record"),
+            Self::Subject { max_silos_per_subject: 1 } => {
+                f.write_str("all records of one person (in one silo)")
+            }
+            Self::Subject { max_silos_per_subject } => {
+                write!(f, "all records of one person (in up to {max_silos_per_subject} silos)")
+            }
+            Self::Organisation { teachers_max: 1 } => {
+                f.write_str("all records of one organisation (one teacher)")
+            }
+            Self::Organisation { teachers_max } => {
+                write!(f, "all records of one organisation (up to {teachers_max} teachers)")
+            }
         }
     }
 }

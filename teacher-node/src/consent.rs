@@ -78,7 +78,7 @@ impl Consent {
 
     fn check_protection(&self, contract: &Contract) -> Result<(), CallError> {
         if !covers(contract.unit, self.unit) || contract.adjacency != self.adjacency {
-            let words = |unit: PrivacyUnit, adjacency: Adjacency| format!("{unit:?}, {}", adjacency.name());
+            let words = |unit: PrivacyUnit, adjacency: Adjacency| format!("{unit}, {}", adjacency.name());
             return Err(CallError::Disagreement {
                 field: "unit",
                 offered: words(contract.unit, contract.adjacency),

@@ -45,7 +45,7 @@ use conclave_proto::ids::PartitionDigest;
 use conclave_proto::pool::PoolManifest;
 use conclave_proto::teacher::v1::teacher_service_server::TeacherServiceServer;
 use conclave_service::clock::WallClock;
-use conclave_service::{RunningServer, Server, ServerLimits, ServerTransport};
+use conclave_service::{Repeats, RunningServer, Server, ServerLimits, ServerTransport};
 use conclave_trust::Member;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -167,7 +167,7 @@ impl TeacherNode {
     ) -> Result<Running> {
         let Self { silo, guard, server: limits, .. } = self;
         let member = silo.consent().member.clone();
-        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle() };
+        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default() };
         let service = TeacherServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
         let server =
             Server::new(transport, ROLES, limits).add_service(service).bind(address, shutdown).await?;
@@ -180,7 +180,7 @@ impl TeacherNode {
     pub fn dial_out(self, dial: DialOut, shutdown: CancellationToken) -> Dialling {
         let Self { silo, guard, contact, .. } = self;
         let member = silo.consent().member.clone();
-        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle() };
+        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default() };
         let session = tokio::spawn(Session::new(handlers, dial, contact).run(shutdown));
         Dialling { session, guard, member }
     }

@@ -13,7 +13,7 @@ use conclave_proto::teacher::v1::{
     AcceptContractRequest, AcceptContractResponse, DescribeRequest, DescribeResponse, VoteRequest,
     VoteResponse,
 };
-use conclave_service::{Refusal, Role, RoleTable, peer_identity};
+use conclave_service::{Refusal, Repeats, Role, RoleTable, peer_identity};
 use conclave_trust::Contract;
 use conclave_trust::contract::unit_to_wire;
 use tonic::{Request, Response, Status};
@@ -34,6 +34,8 @@ pub const ROLES: RoleTable = RoleTable::new(&[
 pub(crate) struct TeacherRpc {
     pub(crate) silo: Arc<Silo>,
     pub(crate) guard: GuardHandle,
+    /// What the log said lately: an aggregator that asks again every second must not bury it.
+    pub(crate) said: Repeats,
 }
 
 #[tonic::async_trait]
@@ -44,8 +46,10 @@ impl TeacherService for TeacherRpc {
     ) -> Result<Response<DescribeResponse>, Status> {
         let caller = caller(&request);
         let answer =
-            self.describe(request.into_inner()).map_err(|error| refuse("Describe", &caller, error))?;
-        tracing::info!(caller, "described this node");
+            self.describe(request.into_inner()).map_err(|error| self.refuse("Describe", &caller, error))?;
+        if self.said.to_say(&format!("Describe {caller}")).is_some() {
+            tracing::info!(caller, "described this node");
+        }
         Ok(Response::new(answer))
     }
 
@@ -55,7 +59,7 @@ impl TeacherService for TeacherRpc {
     ) -> Result<Response<AcceptContractResponse>, Status> {
         let caller = caller(&request);
         let agreed = self.agree(request.into_inner()).await;
-        let (campaign, digest) = agreed.map_err(|error| refuse("AcceptContract", &caller, error))?;
+        let (campaign, digest) = agreed.map_err(|error| self.refuse("AcceptContract", &caller, error))?;
         tracing::info!(caller, %campaign, contract = %digest, "agreed to a campaign");
         Ok(Response::new(AcceptContractResponse { contract_digest: digest.as_bytes().to_vec() }))
     }
@@ -63,7 +67,7 @@ impl TeacherService for TeacherRpc {
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         let caller = caller(&request);
         let answer = self.vote(&caller, request.into_inner()).await;
-        answer.map(Response::new).map_err(|error| refuse("Vote", &caller, error))
+        answer.map(Response::new).map_err(|error| self.refuse("Vote", &caller, error))
     }
 }
 
@@ -100,6 +104,16 @@ impl TeacherRpc {
         Ok((contract.campaign, digest))
     }
 
+    /// The same words for the log and for the caller.
+    fn refuse(&self, call: &'static str, caller: &str, error: CallError) -> Status {
+        let refusal = Refusal::from(error);
+        if let Some(before) = self.said.to_say(&format!("{call} {caller} {refusal}")) {
+            let reason = refusal.reason();
+            tracing::warn!(caller, call, reason, unsaid_before = before, "refused: {refusal}");
+        }
+        refusal.into_status()
+    }
+
     async fn vote(&self, caller: &str, request: VoteRequest) -> Result<VoteResponse, CallError> {
         let id = |field| move |source| CallError::Id { field, source };
         let campaign = CampaignId::new(&request.campaign_id).map_err(id("campaign_id"))?;
@@ -131,10 +145,4 @@ impl TeacherRpc {
 /// The caller as its certificate names it.
 fn caller<T>(request: &Request<T>) -> String {
     peer_identity(request).map_or_else(|| "a caller on this machine".to_owned(), ToString::to_string)
-}
-
-fn refuse(call: &'static str, caller: &str, error: CallError) -> Status {
-    let refusal = Refusal::from(error);
-    tracing::warn!(caller, call, reason = refusal.reason(), "refused: {refusal}");
-    refusal.into_status()
 }

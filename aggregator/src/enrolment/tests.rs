@@ -83,7 +83,9 @@ type Change<T> = (fn(&mut T), &'static str);
 fn a_node_that_fits_becomes_a_member() {
     let settings = settings();
     let checked = check(&description(), &settings.nodes[0], &settings).unwrap();
-    assert_eq!(checked, Description { member: member("hospital-a", "data-a", 2), predecessor: None });
+    let member = member("hospital-a", "data-a", 2);
+    assert_eq!(checked, Description { member, predecessor: None, misfit: None });
+    fits(&settings.nodes[0], &checked).unwrap();
 }
 
 #[test]
@@ -101,7 +103,9 @@ fn a_node_that_does_not_fit_is_refused_by_name_with_both_values() {
     for (change, told) in changes {
         let mut answer = description();
         change(&mut answer);
-        let refusal = check(&answer, &settings.nodes[0], &settings).unwrap_err().to_string();
+        let node = &settings.nodes[0];
+        let refused = check(&answer, node, &settings).and_then(|described| fits(node, &described));
+        let refusal = refused.unwrap_err().to_string();
         assert!(refusal.contains("hospital-a/teacher-1") && refusal.contains(told), "{told}: {refusal}");
     }
     let mut nameless = description();
@@ -159,7 +163,7 @@ fn new_data_inherit_what_was_spent_unless_the_people_are_declared_to_be_others()
     let settings = settings();
     let terms = |book: &Book, data: &str, predecessor: Option<(&str, bool)>| {
         let predecessor = predecessor.map(|(name, disjoint)| (DataId::new(name).unwrap(), disjoint));
-        let described = Description { member: member("hospital-a", data, 2), predecessor };
+        let described = Description { member: member("hospital-a", data, 2), predecessor, misfit: None };
         account_terms(&described, &settings, &book.accounts()).unwrap()
     };
     let first = terms(&book, "data-1", None);

@@ -15,6 +15,8 @@ mod ledger;
 #[cfg(unix)]
 mod preflight;
 #[cfg(unix)]
+mod refused;
+#[cfg(unix)]
 mod student;
 
 use binary::{Scratch, conclave, json, stderr, stdout};

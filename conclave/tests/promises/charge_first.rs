@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conclave_ledger::{Answer, CampaignKey, QueryKey, Snapshot, export, verify};
+use conclave_proto::campaign::v1::CampaignState;
 use conclave_proto::common::v1::answer::Outcome;
 use conclave_service::Role;
 use conclave_service::channel::Jitter;
@@ -66,6 +67,52 @@ async fn builds_that_break_the_promise_are_seen_to_break_it() {
             "{weakness} went unseen: {violations:?}"
         );
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_halts_the_campaign_in_clear_words_and_releases_nothing_uncharged() {
+    let cluster = Cluster::of_silos(2, 1_500).await;
+    let flow = "retry_ms = 50\nbatch_queries_max = 3\nbatches_in_flight_max = 2";
+    let config = cluster.config(&Campaign { flow, ..Campaign::default() });
+    let binary = on_a_small_disk(&cluster);
+    let mut aggregator = Aggregator::spawn(&binary, &config, &[], &cluster.path("log"));
+    aggregator.ready(&cluster).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let queries: Vec<_> = (0..1_500).map(query).collect();
+    let mut recorder = Recorder::default();
+    assert_eq!(recorder.ask(&mut service, &queries).await, CampaignState::Halted, "{}", cluster.log());
+    let before = recorder.answers().len();
+    assert!((1..1_500).contains(&before), "{before} answers: the disk filled at the wrong time");
+    let log = cluster.log();
+    for words in ["ledger storage failed", "give the ledger's disk room", "before a restart"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    aggregator.interrupt().await;
+
+    // There is room again: the campaign goes on where it was, and no answer is another one now.
+    let mut aggregator = Aggregator::spawn(&conclave(), &config, &[], &cluster.path("log"));
+    aggregator.ready(&cluster).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let few: Vec<_> = queries.iter().copied().take(before + 100).collect();
+    recorder.ask(&mut service, &few).await;
+    assert!(recorder.answers().len() > before);
+    aggregator.interrupt().await;
+    let (received, ledger) = (recorder.received, cluster.ledger());
+    let violations = violations(&Aftermath { received, ledger, _cluster: cluster });
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// The binary where no file grows beyond a megabyte: to a program, a disk that is full (`setrlimit(2)`, `RLIMIT_FSIZE`).
+#[cfg(target_os = "linux")]
+fn on_a_small_disk(cluster: &Cluster) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = cluster.path("conclave-on-a-small-disk");
+    // Blocks of 512 bytes. A write beyond fails; the signal that would come with it is not sent.
+    let script = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f 2048\nexec '{}' \"$@\"\n", conclave().display());
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
 }
 
 /// One campaign under kills; afterwards it is let run to its end.

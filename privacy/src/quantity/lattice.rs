@@ -154,6 +154,12 @@ fn steps_up(field: &'static str, votes: f64, lattice: Lattice, fix: &'static str
 /// Squares of scales and twice those stay below 2^127, and a scaled draw below 2^126.
 const STEPS_MAX: u64 = 1 << 62;
 
+impl fmt::Display for Lattice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "2^-{} votes", self.bits)
+    }
+}
+
 impl fmt::Display for NoiseScale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} votes", self.votes())
