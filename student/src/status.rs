@@ -59,7 +59,9 @@ fn about(error: &StudentError) -> (String, String) {
     let named = |field: &str, value: String| (field.to_owned(), value);
     let of_fault = |fault: &Fault| (fault.field.clone(), fault.value.clone());
     match error {
-        StudentError::Service(_) | StudentError::Refused { .. } => named("", String::new()),
+        StudentError::Service(_) | StudentError::Refused { .. } | StudentError::Interrupted { .. } => {
+            named("", String::new())
+        }
         StudentError::Learning(error) => named("data", error.to_string()),
         StudentError::Pool(error) => named("pool", error.to_string()),
         StudentError::Settings(faults) => faults.first().map(of_fault).unwrap_or_default(),
@@ -68,6 +70,5 @@ fn about(error: &StudentError) -> (String, String) {
         StudentError::NoLabels { answers } => named("released labels", format!("none of {answers} answers")),
         StudentError::Overdue { settled, asked, .. } => named("answers", format!("{settled} of {asked}")),
         StudentError::ModelFile { path, .. } => named("file", path.display().to_string()),
-        StudentError::Interrupted { .. } => named("", String::new()),
     }
 }

@@ -69,8 +69,7 @@ pub async fn probe(config: &TeacherNodeConfig) -> Result<(), Failure> {
 
 fn meeting(config: &TeacherNodeConfig) -> Result<Meeting, Failure> {
     config.meeting().map_err(|(field, value, fix)| {
-        Failure::new(ExitStatus::BadInput, format!("setting {field} = {value}; {fix}"))
-            .about(field, value.to_string())
+        Failure::new(ExitStatus::BadInput, format!("setting {field} = {value}; {fix}")).about(field, value)
     })
 }
 

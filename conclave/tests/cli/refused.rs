@@ -92,7 +92,7 @@ impl Drop for Side {
     }
 }
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// A consortium whose first silo is reached in `mode`, and where nodes dial in.
 fn consortium(mode: Mode) -> (Consortium, String) {
