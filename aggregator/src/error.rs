@@ -146,7 +146,9 @@ impl Error {
             Self::Absent(nodes) => named("nodes", nodes.join("; ")),
             Self::ContractChanged { field, now, .. } => named(field, now.clone()),
             Self::AccountChanged { field, now, .. } => (field.clone(), now.clone()),
-            Self::CampaignOpen { asked, .. } | Self::NotOpen { asked, .. } => named("campaign", asked.clone()),
+            Self::CampaignOpen { asked, .. } | Self::NotOpen { asked, .. } => {
+                named("campaign", asked.clone())
+            }
             Self::AtWork | Self::Interrupted => named("", String::new()),
             Self::Contract(error) => named("contract", error.to_string()),
             Self::Pool { path, .. } | Self::File { path, .. } => named("file", path.display().to_string()),
