@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn the_error_of_a_piece_covers_a_class_on_either_side_of_it() {
         // Noise about as large as a vote: the moved count lies above the piece where the count itself lies below it.
-        for shift in [0.5, 0.9, 1.0, 1.1, 2.0] {
-            for (from, length) in [(0.0, 0.05), (0.0, 1.0), (0.3, 0.2), (-0.4, 0.1)] {
-                let stated = log_relative_error(&[(0.0, 3.0)], shift, from, length);
+        for (shift, classes) in [(0.5, 3.0), (0.9, 30.0), (1.0, 30.0), (1.1, 300.0), (2.0, 10.0)] {
+            for (from, length) in [(0.0, 0.01), (0.0, 0.05), (0.0, 0.3), (0.3, 0.02), (-0.4, 0.1)] {
+                let stated = log_relative_error(&[(0.0, classes)], shift, from, length);
                 for count in [-shift, 0.0, shift] {
                     // As if no vote moved: the count lies on one side only.
-                    let there = log_relative_error(&[(count, 3.0)], 0.0, from, length);
+                    let there = log_relative_error(&[(count, classes)], 0.0, from, length);
                     assert!(stated >= there, "shift {shift}, from {from}: {stated} below {there} at {count}");
                 }
             }
