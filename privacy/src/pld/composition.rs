@@ -36,8 +36,8 @@ impl Composition {
         let step = parts[0].0.step;
         let log_moment =
             |t: f64| parts.iter().map(|(law, times)| *times as f64 * law.log_moment(t)).sum::<f64>();
-        let moments = moments(log_moment);
-        let tilt = tilt_of(parts, step, log_moment);
+        let moments: Vec<(f64, f64)> = tilts().map(|t| (t, log_moment(t))).collect();
+        let tilt = tilt_of(parts, step, &moments, log_moment);
         let at_tilt = log_moment(tilt);
         let (_, above) = chernoff(|t| log_moment(tilt + t) - at_tilt, log(OUTSIDE));
         let (_, below) = chernoff(|t| log_moment(tilt - t) - at_tilt, log(OUTSIDE));
@@ -61,7 +61,12 @@ impl Composition {
             .map(|(index, mass)| (mass.max(0.0) + error) * untilt(index as f64 * step) * (1.0 + ROUNDING));
         let infinite = parts.iter().map(|(law, times)| law.infinite * *times as f64).sum::<f64>();
         let beyond = OUTSIDE * untilt(highest * step);
-        Ok(Self { step, masses: masses.collect(), infinite: infinite + beyond, moments: (moments, infinite) })
+        Ok(Self {
+            step,
+            masses: masses.collect(),
+            infinite: infinite + beyond,
+            moments: (renyi(&moments), infinite),
+        })
     }
 
     /// An upper bound on δ(ε), for ε >= 0.
@@ -111,21 +116,25 @@ impl Composition {
 
 /// The tilt that moves the tail of 10^-4 to the centre, or less: taking it back makes errors near loss 0 e^K(t) times as
 /// large, and together they may not reach 10^-6.
-fn tilt_of(parts: &[(GridLaw, u64)], step: f64, log_moment: impl Fn(f64) -> f64) -> f64 {
+fn tilt_of(
+    parts: &[(GridLaw, u64)],
+    step: f64,
+    moments: &[(f64, f64)],
+    log_moment: impl Fn(f64) -> f64,
+) -> f64 {
     let norms = 1.0 + parts.iter().map(|(law, times)| *times as f64 * norm(&law.masses)).sum::<f64>();
     let error = f64::EPSILON * 25.0 * norms;
-    let (mut tilt, _) = chernoff(&log_moment, log(TILTED_TO));
+    let (mut tilt, _) = least(moments.iter().copied(), log(TILTED_TO));
     while tilt > SMALLEST_TILT && log_moment(tilt) > log(NEAR_ZERO * tilt * step / error) {
         tilt /= 1.05;
     }
     tilt
 }
 
-/// The Rényi costs R(1+t) = K(t)/t at the tilts that are tried, rounded up; those that are finite.
-fn moments(log_moment: impl Fn(f64) -> f64) -> Option<RdpCurve> {
-    let tilts = std::iter::successors(Some(SMALLEST_TILT), |t| Some(t * TILT_RATIO));
-    let costs = tilts.take_while(|t| *t < LARGEST_TILT).filter_map(|t| {
-        let cost = (log_moment(t) / t).max(0.0) * (1.0 + ROUNDING) + ROUNDING;
+/// The Rényi costs R(1+t) = K(t)/t, rounded up; those that are finite.
+fn renyi(moments: &[(f64, f64)]) -> Option<RdpCurve> {
+    let costs = moments.iter().filter_map(|(t, moment)| {
+        let cost = (moment / t).max(0.0) * (1.0 + ROUNDING) + ROUNDING;
         Some((RdpOrder::new(1.0 + t).ok()?, Some(cost).filter(|cost| cost.is_finite())?))
     });
     let (orders, costs): (Vec<_>, Vec<_>) = costs.unzip();
@@ -179,16 +188,17 @@ fn tilted_sum(parts: &[(GridLaw, u64)], tilt: f64, length: usize) -> (Vec<f64>, 
 
 /// The t > 0 of a geometric range with the smallest (K(t) - log_mass)/t, and that value: P\[S >= it\] <= the mass.
 fn chernoff(log_moment: impl Fn(f64) -> f64, log_mass: f64) -> (f64, f64) {
-    let mut best = (SMALLEST_TILT, f64::INFINITY);
-    let mut t = SMALLEST_TILT;
-    while t < LARGEST_TILT {
-        let end = (log_moment(t) - log_mass) / t;
-        if end < best.1 {
-            best = (t, end);
-        }
-        t *= TILT_RATIO;
-    }
-    best
+    least(tilts().map(|t| (t, log_moment(t))), log_mass)
+}
+
+/// The same of moments that are known.
+fn least(moments: impl Iterator<Item = (f64, f64)>, log_mass: f64) -> (f64, f64) {
+    let ends = moments.map(|(t, moment)| (t, (moment - log_mass) / t));
+    ends.fold((SMALLEST_TILT, f64::INFINITY), |best, end| if end.1 < best.1 { end } else { best })
+}
+
+fn tilts() -> impl Iterator<Item = f64> {
+    std::iter::successors(Some(SMALLEST_TILT), |t| Some(t * TILT_RATIO)).take_while(|t| *t < LARGEST_TILT)
 }
 
 fn power(base: Complex<f64>, exponent: u64) -> Complex<f64> {
