@@ -16,16 +16,19 @@
 //! does not depend on the votes, neither by its prices nor by how often they are charged.
 
 mod name;
+mod selection;
 mod sum;
 
 pub use name::AccountantName;
+pub use selection::Selection;
 
 use crate::Error;
 use crate::accountant::{Conversion, Loss};
 use crate::counts::VoteCounts;
 use crate::data_dependent::{ArgmaxNoise, DataDependent, Method, NoisyVote, StepCosts};
+use crate::mechanism::StudentPrediction;
 use crate::quantity::{Delta, RdpOrder};
-use crate::secret::Analyst;
+use crate::secret::{Analyst, Secret};
 use crate::worst_case;
 use sum::{Sum, add_to};
 
@@ -110,6 +113,45 @@ pub fn account(
     question: &Question,
     votes: &[VoteCounts],
     _: &Analyst,
+    advance: impl FnMut(),
+) -> Result<(Vec<Account>, Vec<QueryCurve>), Error> {
+    accounts_of(accountant, question, votes, None, advance)
+}
+
+/// The same for Interactive-GNMax: `question` has its steps as Confident-GNMax, and `student` what was predicted for each query.
+///
+/// The threshold test is on max_j (n_j - M p_j). One moved vote changes that by at most one; the exact cost of the test is of a change by
+/// one, and an upper bound where less is possible. Refuses other mechanisms, predictions that do not fit the votes, and threshold and
+/// argmax as one law.
+pub fn account_against(
+    accountant: AccountantName,
+    question: &Question,
+    votes: &[VoteCounts],
+    student: &[StudentPrediction],
+    _: &Analyst,
+    advance: impl FnMut(),
+) -> Result<(Vec<Account>, Vec<QueryCurve>), Error> {
+    let refuse = |event, fix| Err(Error::UnsupportedEvent { accountant: accountant.as_str(), event, fix });
+    if !matches!(question.mechanism, NoisyVote::ConfidentGnMax { .. }) {
+        return refuse("a prediction without a threshold test", "give the steps of interactive-gnmax");
+    }
+    if question.answered == Answered::Joint {
+        let fix = "use answered all, expected or a number";
+        return refuse("threshold and argmax of interactive-gnmax as one law", fix);
+    }
+    if student.len() != votes.len() {
+        return Err(Error::Length { field: "student", found: student.len(), expected: votes.len() });
+    }
+    let statistics = student.iter().zip(votes).map(|(student, counts)| student.statistic(counts));
+    let statistics = statistics.collect::<Result<Vec<_>, _>>()?;
+    accounts_of(accountant, question, votes, Some(&statistics), advance)
+}
+
+fn accounts_of(
+    accountant: AccountantName,
+    question: &Question,
+    votes: &[VoteCounts],
+    statistics: Option<&[Secret<f64>]>,
     mut advance: impl FnMut(),
 ) -> Result<(Vec<Account>, Vec<QueryCurve>), Error> {
     accountant.check(&question.mechanism, question.answered)?;
@@ -124,7 +166,7 @@ pub fn account(
     let (mut accounts, mut curves) = (Vec::new(), Vec::new());
     let last = question.checkpoints.last().copied().unwrap_or_default();
     for (row, counts) in votes[..last].iter().enumerate() {
-        let costs = prices.of(counts);
+        let costs = prices.of(counts, statistics.map(|statistics| &statistics[row]));
         if question.curves && accountant.has_curve() {
             let whole = accountant == AccountantName::ExactWorstCase;
             if !whole || row == 0 {
@@ -213,7 +255,7 @@ impl Prices {
         Self { data, fixed, joint: question.answered == Answered::Joint }
     }
 
-    fn of(&mut self, counts: &VoteCounts) -> Costs {
+    fn of(&mut self, counts: &VoteCounts, statistic: Option<&Secret<f64>>) -> Costs {
         let analyst = Analyst::who_may_see_the_votes();
         if self.joint {
             return Costs::Joint(
@@ -221,12 +263,19 @@ impl Prices {
                 self.data.answered(counts).open(&analyst),
             );
         }
-        match &self.fixed {
-            None => Costs::Steps(self.data.steps(counts).open(&analyst)),
-            Some((threshold, argmax)) => Costs::Steps(StepCosts {
+        let answered = match statistic {
+            Some(statistic) => self.data.answered_against(statistic),
+            None => self.data.answered(counts),
+        };
+        match (&self.fixed, statistic) {
+            (None, None) => Costs::Steps(self.data.steps(counts).open(&analyst)),
+            (None, Some(statistic)) => {
+                Costs::Steps(self.data.steps_against(counts, statistic).open(&analyst))
+            }
+            (Some((threshold, argmax)), _) => Costs::Steps(StepCosts {
                 threshold: threshold.clone(),
                 argmax: argmax.clone(),
-                answered: self.data.answered(counts).open(&analyst),
+                answered: answered.open(&analyst),
             }),
         }
     }

@@ -123,16 +123,45 @@ impl DataDependent {
         Secret::new(StepCosts { threshold, argmax, answered: self.passes(counts) })
     }
 
+    /// The same if the threshold test is on `statistic` in place of the largest count, and one moved vote changes it by at most one.
+    pub(crate) fn steps_against(
+        &mut self,
+        counts: &VoteCounts,
+        statistic: &Secret<f64>,
+    ) -> Secret<StepCosts> {
+        let argmax = self.argmax(counts).clone();
+        let threshold = self.mechanism.test().map(|test| self.tested(*statistic.inside(), test));
+        Secret::new(StepCosts { threshold, argmax, answered: self.passes_at(*statistic.inside()) })
+    }
+
+    /// The probability that the argmax is reached if the test is on `statistic`.
+    pub(crate) fn answered_against(&self, statistic: &Secret<f64>) -> Secret<f64> {
+        Secret::new(self.passes_at(*statistic.inside()))
+    }
+
     /// The probability that the argmax is reached.
     pub fn answered(&self, counts: &VoteCounts) -> Secret<f64> {
         Secret::new(self.passes(counts))
     }
 
     fn passes(&self, counts: &VoteCounts) -> f64 {
-        let largest = counts.as_slice().iter().copied().max().unwrap_or_default() as f64;
+        self.passes_at(counts.as_slice().iter().copied().max().unwrap_or_default() as f64)
+    }
+
+    fn passes_at(&self, statistic: f64) -> f64 {
         self.mechanism.test().map_or(1.0, |test| {
-            exp(published::threshold_log_probabilities(largest, test.threshold, test.sigma1).0)
+            exp(published::threshold_log_probabilities(statistic, test.threshold, test.sigma1).0)
         })
+    }
+
+    /// The cost of the threshold test at each order.
+    fn tested(&self, statistic: f64, test: Test) -> Vec<f64> {
+        match self.method {
+            Method::Exact => exact::threshold_cost(statistic, test, &self.alphas),
+            Method::Published => {
+                published::threshold_rdp(statistic, test.threshold, test.sigma1, &self.orders)
+            }
+        }
     }
 
     /// Adds the cost of one query to `sum`, as the 2018 paper counts it: the argmax weighed by the probability that it is
@@ -161,12 +190,11 @@ impl DataDependent {
     fn threshold(&mut self, counts: &VoteCounts) -> Option<&Vec<f64>> {
         let test = self.mechanism.test()?;
         let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
-        Some(self.thresholds.entry(largest).or_insert_with(|| match self.method {
-            Method::Exact => exact::threshold_cost(largest as f64, test, &self.alphas),
-            Method::Published => {
-                published::threshold_rdp(largest as f64, test.threshold, test.sigma1, &self.orders)
-            }
-        }))
+        if !self.thresholds.contains_key(&largest) {
+            let cost = self.tested(largest as f64, test);
+            self.thresholds.insert(largest, cost);
+        }
+        self.thresholds.get(&largest)
     }
 
     /// The exact cost of threshold and argmax as one law; that of the argmax for mechanisms without a threshold.

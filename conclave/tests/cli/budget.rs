@@ -108,10 +108,87 @@ fn pure_laplace_noise_adds_up_and_every_accountant_that_applies_is_asked() {
     let told = json(&output);
     let names: Vec<_> =
         told["results"].as_array().unwrap().iter().map(|row| row["accountant"].as_str().unwrap()).collect();
-    assert_eq!(names, ["pure", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact", "exact-worst-case"]);
+    assert_eq!(
+        names,
+        ["pure", "advanced", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact", "exact-worst-case"]
+    );
     let of = |accountant| epsilon_of(&told, accountant);
     assert!(of("exact") <= of("exact-worst-case") && of("exact-worst-case") < of("rdp"), "{told}");
     assert!((epsilon_of(&told, "pure") - 1.0).abs() < 1e-9);
+    assert!(of("pld") < of("advanced") && of("advanced") <= of("pure"), "{told}");
+}
+
+#[test]
+fn pure_selection_is_priced_by_its_scale_alone() {
+    let votes = mnist_votes();
+    let fixed =
+        ["budget", "account", "--votes", &votes, "--at", "100", "--format", "json", "--delta", "1e-5"];
+    let of = |mechanism| {
+        let output = conclave(&[&fixed[..], &["--scale", "40", "--mechanism", mechanism]].concat());
+        let told = json(&output);
+        let names: Vec<_> = told["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["accountant"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["pure", "advanced", "zcdp", "rdp"]);
+        assert!(told["results"].as_array().unwrap().iter().all(|row| row["publishable"] == true));
+        told
+    };
+    let (bounded, flipped) = (of("exponential"), of("permute-and-flip"));
+    for told in [&bounded, &flipped] {
+        assert!((epsilon_of(told, "pure") - 5.0).abs() < 1e-9, "{told}");
+        assert!(epsilon_of(told, "advanced") < epsilon_of(told, "pure"), "{told}");
+    }
+    // A bounded range is worth a factor of four in ρ: the same as half the scale of noise without one.
+    assert!(epsilon_of(&bounded, "zcdp") < 0.55 * epsilon_of(&flipped, "zcdp"));
+    for flags in [&["--accountant", "exact"][..], &["--accountant", "pld"], &["--curve"], &["--at", "0"]] {
+        let plain = ["budget", "account", "--votes", &votes, "--delta", "1e-5", "--mechanism", "exponential"];
+        let output = conclave(&[&plain[..], &["--scale", "40", "--format", "json"], flags].concat());
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_student_that_predicts_evenly_moves_the_threshold_and_nothing_else() {
+    let scratch = Scratch::new();
+    let votes = scratch.file("votes.csv", b"130,120\n250,0\n200,50\n");
+    let even = scratch.file("even.csv", b"0.5,0.5\n0.5,0.5\n0.5,0.5\n");
+    let sure = scratch.file("sure.csv", b"0.5,0.5\n1,0\n0.8,0.2\n");
+    let fixed =
+        ["budget", "account", "--votes", &votes, "--delta", "1e-5", "--format", "json", "--sigma1", "30"];
+    let of = |mechanism, threshold, more: &[&str]| {
+        let noise = ["--mechanism", mechanism, "--sigma", "10", "--threshold", threshold, "--orders", "4,16"];
+        conclave(&[&fixed[..], &noise, more].concat())
+    };
+    let against = |file: &str| json(&of("interactive-gnmax", "40", &["--student-predictions", file]));
+    let (even, plain) = (against(&even), json(&of("confident-gnmax", "165", &[])));
+    for (here, there) in even["results"].as_array().unwrap().iter().zip(plain["results"].as_array().unwrap())
+    {
+        assert_eq!(here["accountant"], there["accountant"]);
+        for field in ["epsilon", "answered"] {
+            let [here, there] = [here, there].map(|row| row[field].as_f64().unwrap());
+            assert!((here / there - 1.0).abs() < 1e-9, "{field}: {here}, not {there}");
+        }
+    }
+    // Who predicts what the teachers say asks them less.
+    let answered = |told: &Value| told["results"][0]["answered"].as_f64().unwrap();
+    let sure_answered = answered(&against(&sure));
+    assert!(sure_answered < 0.5 * answered(&even), "{sure_answered} and {}", answered(&even));
+    let refused = |file: &[u8], more: &[&str], words: &str| {
+        let file = scratch.file("wrong.csv", file);
+        let output = of("interactive-gnmax", "40", &[&["--student-predictions", &file], more].concat());
+        assert_eq!(output.status.code(), Some(2));
+        let error = json(&output)["error"].to_string();
+        assert!(error.contains(words), "{error} without {words}");
+    };
+    refused(b"0.5,0.5\n", &[], "1 rows for 3 queries");
+    refused(b"0.5,0.5\n0.5,0.4\n1,0\n", &[], "line 2");
+    refused(b"0.5,0.5\n0.5,x\n1,0\n", &[], "line 2, column 2");
+    refused(b"0.5,0.5\n0.2,0.3,0.5\n1,0\n", &[], "3 classes");
+    refused(b"0.5,0.5\n1,0\n1,0\n", &["--accountant", "exact", "--answered", "joint"], "one law");
+    assert_eq!(of("interactive-gnmax", "40", &[]).status.code(), Some(2));
 }
 
 #[test]
@@ -146,6 +223,9 @@ fn what_has_no_meaning_is_refused_with_the_way_out() {
     assert!(with(&good, &["--mechanism", "gnmax", "--delta", "1e-5"]).contains("--sigma"));
     assert!(with(&good, &[&gnmax[..], &["--scale", "3"]].concat()).contains("superfluous-flag"));
     assert!(with(&good, &[&gnmax[..], &["--accountant", "pure"]].concat()).contains("cannot price"));
+    assert!(with(&good, &[&gnmax[..], &["--accountant", "advanced"]].concat()).contains("cannot price"));
+    let lnmax = ["--mechanism", "lnmax", "--scale", "4", "--delta", "1e-5", "--accountant", "gdp"];
+    assert!(with(&good, &lnmax).contains("cannot price"));
     assert!(with(&good, &[&gnmax[..], &["--accountant", "renyi"]].concat()).contains("accountant"));
     assert!(with(&good, &[&gnmax[..], &["--at", "3"]].concat()).contains("at"));
     assert!(with(&good, &[&gnmax[..], &["--orders", "1"]].concat()).contains("orders"));

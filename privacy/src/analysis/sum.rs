@@ -173,7 +173,7 @@ impl<'a> Sum<'a> {
     }
 }
 
-fn zcdp_loss(rho: Rho, delta: Delta, conversion: Conversion) -> Loss {
+pub(super) fn zcdp_loss(rho: Rho, delta: Delta, conversion: Conversion) -> Loss {
     match conversion {
         Conversion::Tight => rho_to_loss(rho, delta),
         Conversion::Classic => {

@@ -19,6 +19,7 @@ use crate::counts::{ClassIndex, VoteCounts};
 use crate::event::PrivacyEvent;
 use crate::noise::{NoiseGenerator, discrete_gaussian};
 use crate::quantity::{Lattice, Rho, in_range};
+use crate::secret::Secret;
 use crate::unit::Sensitivity;
 
 /// What a student predicts for one query: a probability for each class, in whole parts of 2^-32.
@@ -63,6 +64,20 @@ impl StudentPrediction {
             }
         }
         best
+    }
+
+    /// max_j (n_j - M p_j), which the threshold test is on, in votes. Refuses counts of another number of classes.
+    pub fn statistic(&self, counts: &VoteCounts) -> Result<Secret<f64>, Error> {
+        let (found, expected) = (self.parts.len(), counts.classes());
+        if found != expected {
+            return Err(Error::Length { field: "student_prediction", found, expected });
+        }
+        // In parts of a vote, exactly; at most 2^85.
+        let above = counts.as_slice().iter().zip(&self.parts).map(|(count, parts)| {
+            (i128::from(*count) << PARTS_BITS) - i128::from(self.teachers) * i128::from(*parts)
+        });
+        let largest = above.max().unwrap_or_default();
+        Ok(Secret::new(largest as f64 / (1_u64 << PARTS_BITS) as f64))
     }
 
     /// M p_j in lattice steps, to the nearest: at most 2^85.

@@ -5,8 +5,9 @@ use conclave_privacy::accountant::{
     Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
     epsilon_to_rho, rdp_to_delta, rdp_to_epsilon, rho_to_epsilon, rho_to_epsilon_classic,
 };
+use conclave_privacy::analysis::{AccountantName, Selection};
 use conclave_privacy::event::PrivacyEvent;
-use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, RdpCurve, RdpOrder, Rho};
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, RdpCurve, RdpOrder, Rho, Scale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -274,6 +275,30 @@ fn advanced_composition_of_different_steps_lies_between_them_and_never_above_the
     assert!(mixed < 0.5 * (250.0 * 0.1 + 250.0 * 0.05), "{mixed} composes no better than a sum");
     // Few steps: the sum is less than what a theorem with a tail says.
     assert!(of(&[(20.0, 1), (40.0, 1)]) <= 0.15 * (1.0 + 1e-9));
+}
+
+#[test]
+fn selection_costs_what_its_events_cost() {
+    // The events have lattice scales, of which 20 votes is one.
+    let scale = Scale::new(20.0).unwrap();
+    for (selection, event) in [
+        (Selection::Exponential { scale }, PrivacyEvent::GumbelNoisyMax { scale: votes(20.0) }),
+        (Selection::PermuteAndFlip { scale }, PrivacyEvent::ExponentialNoisyMax { scale: votes(20.0) }),
+    ] {
+        let grid = RdpAccountant::default_orders();
+        for (mut by_event, name) in all_accountants().into_iter().zip(Selection::ACCOUNTANTS) {
+            assert_eq!(by_event.name(), name.as_str());
+            by_event.add(&event, &one_move(), 300).unwrap();
+            let found = selection.account(name, 300, delta(1e-5), &grid, Conversion::Tight).unwrap();
+            let expected = by_event.loss(delta(1e-5)).epsilon;
+            assert!(
+                (found.loss.epsilon / expected - 1.0).abs() < 1e-9,
+                "{selection:?} {name:?}: not {expected}"
+            );
+        }
+        let refused = selection.account(AccountantName::Exact, 1, delta(1e-5), &grid, Conversion::Tight);
+        assert!(matches!(refused, Err(Error::UnsupportedEvent { accountant: "exact", .. })));
+    }
 }
 
 #[test]

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{
-    Account, AccountantName, Answered, QueryCurve, Question, account, default_orders,
+    Account, AccountantName, Answered, QueryCurve, Question, Selection, account, account_against,
+    default_orders,
 };
+use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::quantity::{Delta, RdpOrder};
 use conclave_privacy::secret::Analyst;
 use serde::Serialize;
 
 use super::super::values::{delta, number, unknown};
 use super::super::{Console, Exit, Fault, Progress};
-use super::{NoiseFlags, report, votes};
+use super::{NoiseFlags, Priced, VoteMechanism, report, votes};
 use crate::simulate::report::figure_up;
 
 /// What vote counts cost that you hold: epsilon under each accountant, and which of them may be published
@@ -31,10 +33,10 @@ pub(super) struct AccountArgs {
     /// The probability with which the guarantee may fail
     #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
     delta: Delta,
-    /// pure, zcdp, rdp, pld, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
+    /// pure, advanced, zcdp, rdp, pld, gdp, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
     #[arg(long, value_name = "A", value_parser = accountant)]
     accountant: Vec<AccountantName>,
-    /// How often confident-gnmax is charged for an answer: expected, joint (exact only), all, or at most N
+    /// How often an answer after a threshold test is charged: expected, joint (exact of confident-gnmax only), all, or at most N
     #[arg(long, value_name = "expected|joint|all|N", value_parser = answered, default_value = "expected")]
     answered: Answered,
     /// After how many queries, such as 100,500 [default: all rows]
@@ -94,7 +96,16 @@ struct Curve {
 }
 
 pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> {
-    let mechanism = args.noise.mechanism()?;
+    let told = match args.noise.priced()? {
+        Priced::Noisy(mechanism) => of_noisy(args, mechanism, console)?,
+        Priced::Selection(selection) => of_selection(args, selection)?,
+    };
+    console.result(|| words(&told, args), &told)?;
+    Ok(Exit::Done)
+}
+
+/// Accounts of noise on counts.
+fn of_noisy(args: &AccountArgs, mechanism: NoisyVote, console: &Console) -> Result<Told, Fault> {
     let given = !args.accountant.is_empty();
     let mut accountants = if given { args.accountant.clone() } else { AccountantName::ALL.to_vec() };
     accountants.retain(|name| given || name.check(&mechanism, args.answered).is_ok());
@@ -102,23 +113,18 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
         name.check(&mechanism, args.answered)?;
     }
     let votes = votes::read(&args.votes)?;
-    let mut checkpoints = if args.at.is_empty() { vec![votes.len()] } else { args.at.clone() };
-    checkpoints.sort_unstable();
-    checkpoints.dedup();
-    let question = Question {
+    let predictions =
+        args.noise.student_predictions.as_ref().map(|path| votes::predictions(path, &votes)).transpose()?;
+    let shown = args.checkpoints(votes.len());
+    let mut question = Question {
         mechanism,
         delta: args.delta,
-        orders: if args.orders.is_empty() { default_orders() } else { args.orders.clone() },
-        conversion: match args.conversion {
-            ConversionName::Classic => Conversion::Classic,
-            ConversionName::Tight => Conversion::Tight,
-        },
+        orders: args.orders(),
+        conversion: args.conversion.into(),
         answered: args.answered,
-        checkpoints,
+        checkpoints: shown.clone(),
         curves: args.curve,
     };
-    let shown = question.checkpoints.clone();
-    let mut question = question;
     if args.report.is_some() {
         question
             .checkpoints
@@ -132,28 +138,86 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
     let (mut results, mut curves, mut series) = (Vec::new(), Vec::new(), Vec::new());
     for name in accountants {
         let step = progress.counted(&format!("Accounting by {}", name.as_str()), votes.len() as u64);
-        let (accounts, more) = account(name, &question, &votes, &analyst, || step.advance(1))?;
+        let advance = || step.advance(1);
+        let (accounts, more) = match &predictions {
+            Some(student) => account_against(name, &question, &votes, student, &analyst, advance)?,
+            None => account(name, &question, &votes, &analyst, advance)?,
+        };
         results.extend(accounts.iter().filter(|one| shown.contains(&one.queries)).map(Row::from));
         series.push(accounts);
         curves.extend(more.into_iter().map(Curve::from));
     }
-    let told = Told {
-        queries: votes.len(),
-        delta: args.delta.get(),
-        mechanism: args.noise.mechanism.as_str(),
-        conversion: match args.conversion {
-            ConversionName::Classic => "classic",
-            ConversionName::Tight => "tight",
-        },
-        results,
-        orders: args.curve.then(|| question.orders.iter().map(|order| order.get()).collect()),
-        curves: args.curve.then_some(curves),
-    };
+    let mut told = args.told(votes.len(), results);
+    told.orders = args.curve.then(|| question.orders.iter().map(|order| order.get()).collect());
+    told.curves = args.curve.then_some(curves);
     if let Some(path) = &args.report {
         report::write(path, &words(&told, args), &series, &question, &votes)?;
     }
-    console.result(|| words(&told, args), &told)?;
-    Ok(Exit::Done)
+    Ok(told)
+}
+
+/// Accounts of pure selection, of which there is nothing to plot: every query costs the same, whatever its votes.
+fn of_selection(args: &AccountArgs, selection: Selection) -> Result<Told, Fault> {
+    for (flag, given) in [("--report", args.report.is_some()), ("--curve", args.curve)] {
+        if given {
+            let fix = "leave it out: every query costs the same";
+            return Err(Fault::input("superfluous-flag", flag, "", "has no meaning here", fix));
+        }
+    }
+    let all = Selection::ACCOUNTANTS.to_vec();
+    let accountants = if args.accountant.is_empty() { all } else { args.accountant.clone() };
+    let votes = votes::read(&args.votes)?;
+    let (at, orders) = (args.checkpoints(votes.len()), args.orders());
+    if let Some(beyond) = at.iter().find(|queries| !(1..=votes.len()).contains(*queries)) {
+        let fix = "give numbers of queries from 1 to the number of rows";
+        return Err(Fault::input("invalid-value", "at", beyond.to_string(), "out of range", fix));
+    }
+    let mut results = Vec::new();
+    for name in accountants {
+        for queries in &at {
+            let account = selection.account(name, *queries, args.delta, &orders, args.conversion.into())?;
+            results.push(Row::from(&account));
+        }
+    }
+    Ok(args.told(votes.len(), results))
+}
+
+impl AccountArgs {
+    /// After how many queries, in ascending order.
+    fn checkpoints(&self, rows: usize) -> Vec<usize> {
+        let mut checkpoints = if self.at.is_empty() { vec![rows] } else { self.at.clone() };
+        checkpoints.sort_unstable();
+        checkpoints.dedup();
+        checkpoints
+    }
+
+    fn orders(&self) -> Vec<RdpOrder> {
+        if self.orders.is_empty() { default_orders() } else { self.orders.clone() }
+    }
+
+    fn told(&self, queries: usize, results: Vec<Row>) -> Told {
+        Told {
+            queries,
+            delta: self.delta.get(),
+            mechanism: self.noise.mechanism.as_str(),
+            conversion: match self.conversion {
+                ConversionName::Classic => "classic",
+                ConversionName::Tight => "tight",
+            },
+            results,
+            orders: None,
+            curves: None,
+        }
+    }
+}
+
+impl From<ConversionName> for Conversion {
+    fn from(name: ConversionName) -> Self {
+        match name {
+            ConversionName::Classic => Self::Classic,
+            ConversionName::Tight => Self::Tight,
+        }
+    }
 }
 
 fn words(told: &Told, args: &AccountArgs) -> String {
@@ -187,7 +251,8 @@ fn words(told: &Told, args: &AccountArgs) -> String {
              them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself.\n",
         );
     }
-    if matches!(args.answered, Answered::Expected) && told.mechanism == "confident-gnmax" {
+    let tested = [VoteMechanism::ConfidentGnMax, VoteMechanism::InteractiveGnMax];
+    if matches!(args.answered, Answered::Expected) && tested.contains(&args.noise.mechanism) {
         text.push_str(
             "\nAnswers are counted as expected, as the 2018 paper does, which bounds no run; --answered N prices a cap on them.\n",
         );

@@ -1,9 +1,11 @@
-//! Vote counts from a text file: a row per query, a column per class, whole numbers, no header.
+//! Vote counts from a text file: a row per query, a column per class, whole numbers, no header. Predictions likewise.
 
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 use conclave_privacy::VoteCounts;
+use conclave_privacy::mechanism::StudentPrediction;
 
 use super::super::Fault;
 
@@ -12,10 +14,7 @@ const ROWS_MAX: usize = 10_000_000;
 
 /// Reads all rows; names the line and column of the first value that is not a count.
 pub(super) fn read(path: &Path) -> Result<Vec<VoteCounts>, Fault> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        let fix = "give the path of a text file with comma-separated vote counts";
-        Fault::input("unreadable-file", "file", path.display().to_string(), error, fix)
-    })?;
+    let text = text_of(path, "give the path of a text file with comma-separated vote counts")?;
     let mut rows: Vec<VoteCounts> = Vec::new();
     for (line, row) in (1..).zip(text.lines()) {
         if row.trim().is_empty() {
@@ -32,17 +31,58 @@ pub(super) fn read(path: &Path) -> Result<Vec<VoteCounts>, Fault> {
     Ok(rows)
 }
 
-fn parse(path: &Path, line: usize, row: &str, classes: Option<usize>) -> Result<VoteCounts, Fault> {
-    let mut counts = Vec::with_capacity(classes.unwrap_or(16));
-    for (column, cell) in (1..).zip(row.split(',')) {
-        let cell = cell.trim();
-        let count = cell.parse().map_err(|_| {
-            let fix = "give whole numbers of votes, and no header line";
-            let place = format!("{}, line {line}, column {column}", path.display());
-            Fault::input("malformed-file", place, shortened(cell), "not a vote count", fix)
-        })?;
-        counts.push(count);
+/// Reads what a student predicts for each of the queries of `votes`: a probability for each class.
+///
+/// As many teachers are taken to vote on a query as there are votes on it.
+pub(super) fn predictions(path: &Path, votes: &[VoteCounts]) -> Result<Vec<StudentPrediction>, Fault> {
+    let text = text_of(path, "give the path of a text file with comma-separated probabilities")?;
+    let rows = (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty());
+    let mut read = Vec::with_capacity(votes.len());
+    for ((line, row), counts) in rows.clone().zip(votes) {
+        let fix = "give a probability for each class, and no header line";
+        let probabilities: Vec<f64> = cells(path, line, row, "not a probability", fix)?;
+        let found = probabilities.len();
+        if found != counts.classes() {
+            let problem = format!("{found} classes, but {} in the votes", counts.classes());
+            return Err(malformed(path, line, found.to_string(), problem, "give every row as many columns"));
+        }
+        // More than 2^53 teachers are refused, so a sum that does not fit may stand for them.
+        let teachers = counts.as_slice().iter().copied().fold(0, u64::saturating_add);
+        read.push(StudentPrediction::new(teachers, &probabilities).map_err(|error| {
+            let words = error.to_string();
+            let (problem, fix) = words.rsplit_once(": ").unwrap_or((&words, "see `conclave help`"));
+            malformed(path, line, String::new(), problem, fix)
+        })?);
     }
+    let found = rows.count();
+    if found != votes.len() {
+        let problem = format!("{found} rows for {} queries", votes.len());
+        return Err(malformed(path, found, found.to_string(), problem, "give a row for each query"));
+    }
+    Ok(read)
+}
+
+fn text_of(path: &Path, fix: &str) -> Result<String, Fault> {
+    fs::read_to_string(path)
+        .map_err(|error| Fault::input("unreadable-file", "file", path.display().to_string(), error, fix))
+}
+
+/// The cells of one row; names the line and column of the first that is no number of its kind.
+fn cells<T: FromStr>(path: &Path, line: usize, row: &str, problem: &str, fix: &str) -> Result<Vec<T>, Fault> {
+    let cells = (1..).zip(row.split(',').map(str::trim));
+    cells
+        .map(|(column, cell)| {
+            cell.parse().map_err(|_| {
+                let place = format!("{}, line {line}, column {column}", path.display());
+                Fault::input("malformed-file", place, shortened(cell), problem, fix)
+            })
+        })
+        .collect()
+}
+
+fn parse(path: &Path, line: usize, row: &str, classes: Option<usize>) -> Result<VoteCounts, Fault> {
+    let fix = "give whole numbers of votes, and no header line";
+    let counts: Vec<u64> = cells(path, line, row, "not a vote count", fix)?;
     let found = counts.len();
     if let Some(expected) = classes.filter(|classes| *classes != found) {
         let problem = format!("{found} classes, but {expected} in the first row");
