@@ -10,6 +10,7 @@ mod tests;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use conclave_privacy::mechanism::Outcome;
 
@@ -40,11 +41,21 @@ pub const COMMANDS_PER_COMMIT_MAX: usize = 1024;
 impl BookWriter {
     /// Moves `book` to a thread of its own. `clock` gives Unix time in milliseconds.
     pub fn spawn(book: Book, clock: impl Fn() -> u64 + Send + 'static) -> Result<BookHandle> {
+        Self::spawn_watched(book, clock, |_| {})
+    }
+
+    /// The same; `committed` is told on the book's thread how long each commit took, from staging to the disk's word. It
+    /// should be quick.
+    pub fn spawn_watched(
+        book: Book,
+        clock: impl Fn() -> u64 + Send + 'static,
+        committed: impl Fn(Duration) + Send + 'static,
+    ) -> Result<BookHandle> {
         let (commands, waiting) = sync_channel(COMMANDS_WAITING_MAX);
         let path = book.path().to_owned();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || write(book, &waiting, clock))
+            .spawn(move || write(book, &waiting, clock, committed))
             .map_err(|source| LedgerError::File { doing: "start the thread that writes", path, source })?;
         Ok(BookHandle { commands, thread: Arc::new(Mutex::new(Some(thread))) })
     }
@@ -212,7 +223,12 @@ impl Command {
 }
 
 /// The life of the thread: wait, take what is there, commit, answer.
-fn write(mut book: Book, waiting: &Receiver<Command>, clock: impl Fn() -> u64) -> Result<()> {
+fn write(
+    mut book: Book,
+    waiting: &Receiver<Command>,
+    clock: impl Fn() -> u64,
+    committed: impl Fn(Duration),
+) -> Result<()> {
     let mut open = true;
     while open {
         // An error means that every handle is gone.
@@ -230,7 +246,9 @@ fn write(mut book: Book, waiting: &Receiver<Command>, clock: impl Fn() -> u64) -
                 }
             }
         }
-        commit(&mut book, clock(), writes);
+        if let Some(took) = commit(&mut book, clock(), writes) {
+            committed(took);
+        }
         for look in looks {
             look(Ok(&mut book));
         }
@@ -241,27 +259,30 @@ fn write(mut book: Book, waiting: &Receiver<Command>, clock: impl Fn() -> u64) -
     book.close()
 }
 
-/// One transaction for all of `writes`, then their replies.
-fn commit(book: &mut Book, now_ms: u64, writes: Vec<Write>) {
+/// One transaction for all of `writes`, then their replies. How long it took to be durable, if it is.
+fn commit(book: &mut Book, now_ms: u64, writes: Vec<Write>) -> Option<Duration> {
     if writes.is_empty() {
-        return;
+        return None;
     }
     let halted = |book: &Book| book.halted().map(|reason| LedgerError::Halted { reason: reason.to_owned() });
     if book.halted().is_some() {
         for write in writes {
             drop(write(Err(halted(book).unwrap_or(LedgerError::Closed))));
         }
-        return;
+        return None;
     }
     let mut replies = Vec::with_capacity(writes.len());
+    let began = Instant::now();
     let committed = book.transact(now_ms, |transaction| {
         replies.extend(writes.into_iter().filter_map(|write| write(Ok(&mut *transaction))));
         Proof
     });
+    let took = began.elapsed();
     for reply in replies {
         reply(match &committed {
             Ok(committed) => Ok(committed),
             Err(_) => Err(halted(book).unwrap_or(LedgerError::Closed)),
         });
     }
+    committed.is_ok().then_some(took)
 }

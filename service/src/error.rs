@@ -77,6 +77,15 @@ pub enum ServiceError {
         /// The address.
         address: String,
     },
+    /// The admin page was asked for where others than this machine may read it, and that was not allowed.
+    #[error(
+        "setting admin.listen is {address}, which is not loopback: the page is plain HTTP for whoever reaches it; give \
+         127.0.0.1 or [::1], or allow it with admin.beyond_loopback = true"
+    )]
+    AdminBeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Somebody else listens there.
     #[error(
         "address {address} is in use; stop the other process, or choose another port (0 picks a free one)"
@@ -154,6 +163,7 @@ impl ServiceError {
             Self::AddressInUse { address }
             | Self::CannotListen { address, .. }
             | Self::Serving { address, .. } => ("address", address.to_string()),
+            Self::AdminBeyondLoopback { address } => ("admin.listen", address.to_string()),
             Self::Telemetry { filter, .. } => ("log", filter.clone()),
         }
     }

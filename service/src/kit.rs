@@ -93,7 +93,12 @@ impl Kit {
 
     /// Whole days until the certificate expires, rounded down; negative once it has.
     pub const fn days_left(&self, now_ms: u64) -> i64 {
-        (self.not_after_s - seconds(now_ms)).div_euclid(SECONDS_PER_DAY)
+        self.expiry().days_left(now_ms)
+    }
+
+    /// When the certificate expires, for those who need no more of the kit.
+    pub const fn expiry(&self) -> Expiry {
+        Expiry { not_after_s: self.not_after_s }
     }
 
     /// Whole days until the authority's certificate expires, rounded down. TLS does not look at it, so nothing stops on
@@ -133,6 +138,20 @@ impl Kit {
         not_after_s: i64,
     ) -> Self {
         Self { ca_pem, certificate_pem, key_pem, identity, not_after_s }
+    }
+}
+
+/// The last instant of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// Seconds since 1970.
+    not_after_s: i64,
+}
+
+impl Expiry {
+    /// Whole days that are left at `now_ms` (milliseconds since 1970), rounded down; negative afterwards.
+    pub const fn days_left(self, now_ms: u64) -> i64 {
+        (self.not_after_s - seconds(now_ms)).div_euclid(SECONDS_PER_DAY)
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! - who is calling: [`identity`], [`kit`], [`authority`], [`authorise`] (mutual TLS with the role inside the certificate);
 //! - serving and calling: [`server`], [`channel`], [`deadline`], [`health`], [`wire_error`];
-//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`repeats`], [`clock`], [`clock_difference`].
+//! - being a process: [`config`], [`lifecycle`], [`telemetry`], [`repeats`], [`clock`], [`clock_difference`];
+//! - being watched: [`metrics`] (the closed set of figures), [`admin`] (where they are read).
 //!
-//! It knows nothing of votes, budgets, models or the project's own messages, and depends on none of our crates.
+//! It knows nothing of votes, models or the project's own messages, and depends on none of our crates. Of budgets it knows
+//! the names of the figures that may be shown.
 //! It is also the one place that may read the system clock and the environment: everything else takes them as arguments.
 
+pub mod admin;
 pub mod authorise;
 pub mod authority;
 pub mod backoff;
@@ -20,6 +23,7 @@ pub mod health;
 pub mod identity;
 pub mod kit;
 pub mod lifecycle;
+pub mod metrics;
 pub mod repeats;
 pub mod server;
 pub mod telemetry;

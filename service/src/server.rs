@@ -31,6 +31,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tower::Service;
+use tower::util::MapResponseLayer;
 
 use crate::authorise::{AuthoriseLayer, Proof, RoleTable, is_loopback};
 use crate::connection;
@@ -38,6 +39,7 @@ use crate::deadline::DeadlineLayer;
 use crate::error::ServiceError;
 use crate::health::Readiness;
 use crate::kit::Kit;
+use crate::metrics::Refusals;
 
 /// How callers reach a server.
 #[derive(Debug, Clone)]
@@ -123,12 +125,20 @@ pub struct Server {
     table: RoleTable,
     limits: ServerLimits,
     routes: RoutesBuilder,
+    refusals: Option<Refusals>,
 }
 
 impl Server {
     /// A server that refuses every call that `table` does not allow.
     pub fn new(transport: ServerTransport, table: RoleTable, limits: ServerLimits) -> Self {
-        Self { transport, table, limits, routes: RoutesBuilder::default() }
+        Self { transport, table, limits, routes: RoutesBuilder::default(), refusals: None }
+    }
+
+    /// Counts every call that is refused, by whatever layer, in `refusals`.
+    #[must_use]
+    pub fn counting(mut self, refusals: Refusals) -> Self {
+        self.refusals = Some(refusals);
+        self
     }
 
     /// Adds a generated service.
@@ -186,7 +196,15 @@ impl Server {
         self.routes.add_service(health);
         let cut = CancellationToken::new();
         let incoming = connection::accept(listener, limits.connections_max, shutdown.clone(), cut.clone());
+        let refusals = self.refusals;
         let mut builder = builder
+            // Outermost, so that it sees what the others refuse.
+            .layer(MapResponseLayer::new(move |response: Response<Body>| {
+                if let Some(refusals) = &refusals {
+                    refusals.count_response(response.headers());
+                }
+                response
+            }))
             .layer(DeadlineLayer::new(Duration::from_millis(limits.call_timeout_max_ms)))
             .layer(AuthoriseLayer::new(self.table, proof));
         let router = builder.add_routes(self.routes.routes());

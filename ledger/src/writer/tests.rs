@@ -119,3 +119,20 @@ fn open_reservations_are_reclaimed_by_way_of_a_handle() {
     handle.abandon(reservation, AbandonReason::Stopped, then);
     abandoned.recv().expect("replied").expect("abandoned");
 }
+
+#[test]
+fn a_watcher_hears_how_long_each_commit_took_and_of_no_other() {
+    let disk = Disk::formatted();
+    let (mut book, _) = disk.boot();
+    open_consortium(&mut book, 100.0);
+    disk.cut_after(3, Cut::BeforeWrite);
+    let (took, heard) = channel();
+    let told = move |time| took.send(time).expect("the test listens");
+    let handle = BookWriter::spawn_watched(book, || NOON_MS, told).expect("started");
+    answer_by(&handle, 0..2).expect("answered");
+    handle.read(|_| ()).expect("open");
+    answer_by(&handle, 2..4).expect_err("the disk is gone");
+    // The storage is gone with it; what counts is what was heard.
+    let _ = handle.shutdown();
+    assert_eq!(heard.iter().count(), 3, "reserve, draw and release; neither the read nor what failed");
+}
