@@ -12,6 +12,7 @@ use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Threshold}
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
 use conclave_proto::ids::{CampaignId, NodeId, OrganisationId};
 use conclave_proto::pool::PoolManifest;
+use conclave_service::admin::AdminConfig;
 use conclave_service::config::{ConfigError, Fault, Loaded};
 use conclave_service::{ChannelLimits, ServerLimits};
 use conclave_trust::contract::{QUERIES_MAX, VOTE_DEADLINE_MS};
@@ -57,6 +58,9 @@ pub struct AggregatorConfig {
     /// Bounds of the channels to the nodes.
     #[serde(default)]
     pub channel: ChannelLimits,
+    /// Where figures are shown to whoever watches the process.
+    #[serde(default)]
+    pub admin: AdminConfig,
 }
 
 /// A campaign in a file of its own, to be started by an operator: the section `[campaign]` and nothing else.
@@ -187,6 +191,9 @@ impl AggregatorConfig {
         check.nodes_listen(config);
         check.operators(config);
         check.flow(&config.flow);
+        if let Some((key, address, fix)) = config.admin.fault() {
+            check.fault(key, address, fix);
+        }
         let planned = config.campaign.as_ref().map(|campaign| campaign.epsilon);
         if let Some(epsilon) = planned.filter(|epsilon| *epsilon > config.accounts.epsilon) {
             let fix = format!(

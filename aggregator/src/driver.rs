@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) enum Command {
 pub(crate) struct Nodes {
     pub(crate) sessions: Vec<Arc<Session>>,
     pub(crate) rejections: Rejections,
+    /// Batches that were given up because too few votes had come.
+    pub(crate) quorum_misses: AtomicU64,
     /// By organisation: the data id under which its votes count, and how many there are.
     members: HashMap<String, (String, u32)>,
 }
@@ -56,7 +59,7 @@ impl Nodes {
             (member.organisation.to_string(), (member.data.to_string(), member.teachers))
         };
         let members = contract.members.iter().map(member).collect();
-        Self { sessions, rejections: Rejections::default(), members }
+        Self { sessions, rejections: Rejections::default(), quorum_misses: AtomicU64::new(0), members }
     }
 
     fn teachers_present(&self) -> u32 {
@@ -264,6 +267,7 @@ impl<N: NoiseSource + 'static> Engine<N> {
             self.note(session, &Silence::Late);
         }
         if !batch.has_quorum() {
+            self.nodes.quorum_misses.fetch_add(1, Ordering::Relaxed);
             return Err((AbandonReason::NoQuorum, Ended::BelowQuorum));
         }
         let failed = |words: &dyn std::fmt::Display| {

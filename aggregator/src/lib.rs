@@ -11,6 +11,7 @@
 //! | collect votes, reject what does not fit, freeze | `query` |
 //! | draw noise once, make charge and answer durable together | `release` |
 //! | hand out what is durable, and nothing else | `published`, `current`, `rpc`, `status` |
+//! | show figures to whoever watches the process | `figures` |
 //!
 //! What leaves it: released answers, figures that do not depend on votes, and refusals in words. Never: a vote, a count,
 //! a draw, or anything derived from them, in a log, a metric, an error or a file other than the ledger, which holds
@@ -26,6 +27,7 @@ mod desk;
 mod driver;
 mod enrolment;
 mod error;
+mod figures;
 mod host;
 mod leases;
 mod marker;
@@ -59,6 +61,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::current::Current;
 use crate::desk::Desks;
+use crate::figures::Meters;
 use crate::host::Host;
 use crate::marker::Marker;
 use crate::opening::{Chosen, Opened};
@@ -68,6 +71,7 @@ use crate::work::WorkServer;
 
 pub use config::{AggregatorConfig, CampaignFile, ENV_PREFIX};
 pub use error::{Error, Result};
+pub use figures::Observer;
 pub use rpc::ROLES;
 pub use run::{read_pool, run};
 pub use settings::{AccountSettings, CampaignSettings, Flow, NodeSettings, Settings, Transport};
@@ -85,6 +89,7 @@ pub struct Aggregator<N> {
     book: BookHandle,
     opened: Option<(Opened, Chosen)>,
     epoch: u32,
+    meters: Meters,
     noise: N,
 }
 
@@ -102,9 +107,11 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         shutdown: &CancellationToken,
     ) -> Result<Self> {
         let settings = settings.into();
-        let (book, epoch) = opening::open_book(&settings.ledger, N::SIMULATED).await?;
+        let meters = Meters::default();
+        let (book, epoch) = opening::open_book(&settings.ledger, N::SIMULATED, &meters.flushes).await?;
+        let counted = (epoch, meters);
         // On the heap: it holds the settings of aggregator and campaign, and callers hold it.
-        match Box::pin(Self::enrol(settings, transport, noise, epoch, &book, shutdown)).await {
+        match Box::pin(Self::enrol(settings, transport, noise, counted, &book, shutdown)).await {
             Ok(aggregator) => Ok(aggregator),
             Err(error) => {
                 // The first error counts; a ledger that was only read closes without one.
@@ -118,13 +125,13 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         settings: Settings<Option<CampaignSettings>>,
         transport: Transport,
         noise: N,
-        epoch: u32,
+        (epoch, meters): (u32, Meters),
         book: &BookHandle,
         shutdown: &CancellationToken,
     ) -> Result<Self> {
         let desks = Desks::of(&settings.nodes)?;
         // First of all: who cannot be dialled must be able to say who it is.
-        let work = WorkServer::open(&settings, &transport, &desks).await?;
+        let work = WorkServer::open(&settings, &transport, &desks, &meters.refusals).await?;
         let marker = Marker::beside(&settings.ledger);
         let opened = match opening::choose(&settings, &marker, book).await? {
             None => None,
@@ -142,7 +149,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
             }
         };
         let book = book.clone();
-        Ok(Self { settings, transport, desks, marker, work, book, opened, epoch, noise })
+        Ok(Self { settings, transport, desks, marker, work, book, opened, epoch, meters, noise })
     }
 
     /// What every silo agreed to, if a campaign is open.
@@ -163,7 +170,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
     }
 
     async fn listen(self, address: SocketAddr, shutdown: CancellationToken) -> Result<Running> {
-        let Self { settings, transport, desks, marker, work, book, opened, epoch, noise } = self;
+        let Self { settings, transport, desks, marker, work, book, opened, epoch, meters, noise } = self;
         let limits = settings.server;
         let current = Current::default();
         let pool = settings.pool.queries().iter().copied().collect();
@@ -188,6 +195,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         });
         let operator = OperatorRpc { host: Arc::clone(&host) };
         let server = Server::new(server_transport, ROLES, limits)
+            .counting(meters.refusals.clone())
             .add_service(
                 CampaignServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max),
             )
@@ -203,7 +211,8 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         drop(turn);
         server.readiness().set(true).await;
         let finished = Box::pin(async move { host.finish().await });
-        Ok(Running { server, work, finished, book, current })
+        let observer = Observer { current: current.clone(), book: book.clone(), meters };
+        Ok(Running { server, work, finished, book, current, observer })
     }
 }
 
@@ -222,6 +231,7 @@ pub struct Running {
     finished: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
     book: BookHandle,
     current: Current,
+    observer: Observer,
 }
 
 impl fmt::Debug for Running {
@@ -244,6 +254,11 @@ impl Running {
     /// What every silo agreed to in the campaign that is open, or was last.
     pub fn contract(&self) -> Option<Arc<Contract>> {
         self.current.get().map(|open| Arc::clone(&open.contract))
+    }
+
+    /// Its figures, at any time.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// Waits until the aggregator has stopped: batches have ended or are given up, and the ledger is one closed file.

@@ -9,6 +9,7 @@ use conclave_ledger::{
     LedgerError, LedgerId, Released, Reservation,
 };
 use conclave_service::clock::WallClock;
+use conclave_service::metrics::FlushTimes;
 use conclave_trust::Contract;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -122,9 +123,14 @@ pub(crate) async fn open_to_read(book: &BookHandle, plan: &CampaignSettings) -> 
     Ok(Opened { contract, ledger, sessions: Vec::new(), answers, reserved: Vec::new(), ended: true })
 }
 
-/// Opens the ledger at `path`, or makes it, on a thread of its own; also tells how often it has been opened.
-pub(crate) async fn open_book(path: &Path, simulated: bool) -> Result<(BookHandle, u32)> {
-    let path = path.to_owned();
+/// Opens the ledger at `path`, or makes it, on a thread of its own; also tells how often it has been opened. `flushes`
+/// learns how long its commits take.
+pub(crate) async fn open_book(
+    path: &Path,
+    simulated: bool,
+    flushes: &FlushTimes,
+) -> Result<(BookHandle, u32)> {
+    let (path, flushes) = (path.to_owned(), flushes.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let now_ms = WallClock::now_ms();
         let (book, epoch) = if path.exists() {
@@ -150,7 +156,8 @@ pub(crate) async fn open_book(path: &Path, simulated: bool) -> Result<(BookHandl
             let fix = "simulations and real campaigns never share a ledger; name another file";
             return Err(Error::setting("ledger", &format!("{} (made {made})", path.display()), fix));
         }
-        Ok((BookWriter::spawn(book, WallClock::now_ms)?, epoch))
+        let writer = BookWriter::spawn_watched(book, WallClock::now_ms, move |took| flushes.took(took))?;
+        Ok((writer, epoch))
     });
     let (book, epoch) = opened.await.map_err(|_| LedgerError::Closed)??;
     Ok((book, u32::try_from(epoch).unwrap_or(u32::MAX)))

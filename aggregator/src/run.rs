@@ -1,9 +1,11 @@
 //! The life of an aggregator as a process: identity, settings, ledger, enrolment, listening, stopping.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use conclave_privacy::noise::ReleaseNoise;
 use conclave_proto::pool::PoolManifest;
+use conclave_service::admin;
 use conclave_service::clock::WallClock;
 use conclave_service::config::Loaded;
 use conclave_service::lifecycle::{ExitStatus, Failure};
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::AggregatorConfig;
 use crate::error::{Error, Result};
 use crate::settings::Transport;
-use crate::{Aggregator, Running};
+use crate::{Aggregator, Observer, Running};
 
 /// Runs the campaigns that configuration and operators ask for until `shutdown` is cancelled.
 pub async fn run(
@@ -23,8 +25,21 @@ pub async fn run(
     let config = &loaded.value;
     let transport = transport(config)?;
     let settings = AggregatorConfig::check(loaded, read_pool(&config.pool)?)?;
+    let certificate = match &transport {
+        Transport::Mutual(kit) => Some(kit.expiry()),
+        Transport::PlaintextLoopback => None,
+    };
+    // First, so that an address that is taken is found before anything begins.
+    let observer = Arc::new(OnceLock::<Observer>::new());
+    let observed = Arc::clone(&observer);
+    let figures = move || {
+        let observer = observed.get().cloned();
+        async move { observer?.figures(certificate).await }
+    };
+    admin::serve(config.admin, figures, shutdown.clone()).await?;
     let aggregator = Aggregator::prepare(settings, transport, ReleaseNoise, &shutdown).await?;
     let running: Running = aggregator.serve(config.listen, shutdown).await?;
+    observer.get_or_init(|| running.observer().clone());
     if let Some(contract) = running.contract() {
         tracing::info!(address = %running.address(), campaign = %contract.campaign, "listening");
     } else {

@@ -35,10 +35,10 @@ impl Rejections {
         }
     }
 
-    fn by_name(&self) -> impl Iterator<Item = (String, u64)> + '_ {
-        let named = |(reason, counter): (&Rejection, &AtomicU64)| {
-            (reason.name().to_owned(), counter.load(Ordering::Relaxed))
-        };
+    /// Every reason by its name, with its number.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let named =
+            |(reason, counter): (&Rejection, &AtomicU64)| (reason.name(), counter.load(Ordering::Relaxed));
         Rejection::ALL.iter().zip(&self.0).map(named)
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn complete(
     let count = |nodes: usize| u32::try_from(nodes).unwrap_or(u32::MAX);
     status.nodes_present = count(status.nodes.iter().filter(|node| node.present).count());
     status.nodes_total = count(status.nodes.len());
-    status.rejected = nodes.rejections.by_name().collect();
+    status.rejected = nodes.rejections.by_name().map(|(reason, count)| (reason.to_owned(), count)).collect();
     status
 }
 

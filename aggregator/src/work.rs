@@ -10,6 +10,7 @@ use conclave_proto::teacher::v1::work_service_server::{WorkService, WorkServiceS
 use conclave_proto::teacher::v1::{
     LeaseWorkRequest, LeaseWorkResponse, SubmitWorkRequest, SubmitWorkResponse,
 };
+use conclave_service::metrics::Refusals;
 use conclave_service::{
     Refusal, Role, RoleTable, RunningServer, Server, ServerLimits, ServerTransport, peer_identity,
 };
@@ -40,6 +41,7 @@ impl WorkServer {
         settings: &Settings<C>,
         transport: &Transport,
         desks: &Desks,
+        refusals: &Refusals,
     ) -> Result<Option<Self>> {
         let (address, kit) = match (settings.nodes_listen, transport) {
             _ if desks.is_empty() => return Ok(None),
@@ -65,6 +67,7 @@ impl WorkServer {
         let service = WorkServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
         let server = Server::new(ServerTransport::Mutual((**kit).clone()), WORK_ROLES, limits)
             .add_service(service)
+            .counting(refusals.clone())
             .bind(address, stop.clone())
             .await?;
         server.readiness().set(true).await;

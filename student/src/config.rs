@@ -9,6 +9,7 @@ use conclave_learning::datasets::DatasetSpec;
 use conclave_learning::features::FeatureSpec;
 use conclave_learning::student::StudentSpec;
 use conclave_proto::ids::CampaignId;
+use conclave_service::admin::AdminConfig;
 use conclave_service::config::{ConfigError, Fault, Loaded};
 use conclave_service::{ClientTransport, Identity, Kit, Role, ServerTransport};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub struct StudentConfig {
     /// Bounds of the prediction service.
     #[serde(default)]
     pub serving: ServingLimits,
+    /// Where figures are shown to whoever watches the process.
+    #[serde(default)]
+    pub admin: AdminConfig,
 }
 
 /// The aggregator of the campaign.
@@ -115,6 +119,9 @@ impl Settings {
             if value == 0 {
                 faults.push(loaded.fault(key, value, "allow at least 1"));
             }
+        }
+        if let Some((key, address, fix)) = config.admin.fault() {
+            faults.push(loaded.fault(key, address, fix));
         }
         if config.queries.count == Some(0) {
             faults.push(loaded.fault(

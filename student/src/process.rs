@@ -7,6 +7,8 @@ use conclave_learning::datasets::DatasetSpec;
 use conclave_learning::features::FeatureSpace;
 use conclave_proto::ids::QueryId;
 use conclave_proto::pool::PoolManifest;
+use conclave_service::ServerTransport;
+use conclave_service::admin;
 use conclave_service::clock::WallClock;
 use conclave_service::config::Loaded;
 use conclave_service::lifecycle::{ExitStatus, Failure};
@@ -33,6 +35,13 @@ pub async fn run(
     let stop = shutdown.child_token();
     let config = &settings.config;
     let serving = Serving::open(config.listen, settings.server.clone(), config.serving, stop.clone()).await?;
+    let certificate = match &settings.server {
+        ServerTransport::Mutual(kit) => Some(kit.expiry()),
+        ServerTransport::PlaintextLoopback => None,
+    };
+    let observer = serving.observer();
+    let figures = move || std::future::ready(Some(observer.figures(certificate)));
+    admin::serve(config.admin, figures, stop.clone()).await?;
     tracing::info!(address = %serving.address(), campaign = %settings.campaign, "listening; not ready yet");
     let readied = async { Ok(serving.publish(obtain(&settings).await?).await?) };
     let readied = tokio::select! {

@@ -1,6 +1,7 @@
 //! The edge of the prediction service: bytes to examples, labels to the wire, and everything else refused.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use conclave_proto::student::v1::student_service_server::StudentService;
@@ -27,17 +28,28 @@ pub(crate) struct Served {
 pub(crate) struct Predictions {
     served: Arc<OnceLock<Arc<Served>>>,
     places: Arc<Semaphore>,
+    predicted: Arc<AtomicU64>,
 }
 
 impl Predictions {
     pub(crate) fn new(calls_max: NonZeroUsize) -> Self {
         let places = Semaphore::new(calls_max.get().min(Semaphore::MAX_PERMITS));
-        Self { served: Arc::default(), places: Arc::new(places) }
+        Self { served: Arc::default(), places: Arc::new(places), predicted: Arc::default() }
     }
 
     /// Serves `served` from now on; a model that is being served stays.
     pub(crate) fn publish(&self, served: Served) {
         self.served.get_or_init(|| Arc::new(served));
+    }
+
+    /// How many examples were predicted, of whatever class.
+    pub(crate) fn predicted(&self) -> u64 {
+        self.predicted.load(Ordering::Relaxed)
+    }
+
+    /// How many released labels the model learned from that is served, if one is.
+    pub(crate) fn labels_learned_from(&self) -> Option<u64> {
+        Some(self.served.get()?.model.origin().labels)
     }
 
     fn served(&self) -> Result<Arc<Served>, Refusal> {
@@ -73,6 +85,7 @@ impl StudentService for Predictions {
         let labels = judged.await.map_err(|error| {
             status::failed(&StudentError::Interrupted { task: "a prediction", reason: error.to_string() })
         })??;
+        self.predicted.fetch_add(labels.len() as u64, Ordering::Relaxed);
         let labels = labels.into_iter().map(|label| label.get().into()).collect();
         Ok(Response::new(PredictResponse { labels }))
     }

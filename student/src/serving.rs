@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use conclave_proto::student::v1::student_service_server::StudentServiceServer;
+use conclave_service::clock::WallClock;
+use conclave_service::kit::Expiry;
+use conclave_service::metrics::{Figures, Refusals, StudentFigures};
 use conclave_service::{Role, RoleTable, RunningServer, Server, ServerLimits, ServerTransport, ServiceError};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +61,26 @@ pub struct Serving {
     running: RunningServer,
     predictions: Predictions,
     limits: ServingLimits,
+    refusals: Refusals,
+}
+
+/// Reads the figures of a student: what it has served and refused, of whatever class.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    predictions: Predictions,
+    refusals: Refusals,
+}
+
+impl Observer {
+    /// The figures now, with the days that `certificate` has left.
+    pub fn figures(&self, certificate: Option<Expiry>) -> Figures {
+        Figures::Student(StudentFigures {
+            predictions_served: self.predictions.predicted(),
+            labels_learned_from: self.predictions.labels_learned_from(),
+            refusals: self.refusals.clone(),
+            certificate_days_left: certificate.map(|expiry| expiry.days_left(WallClock::now_ms())),
+        })
+    }
 }
 
 impl Serving {
@@ -73,8 +96,10 @@ impl Serving {
         let predictions = Predictions::new(calls_max);
         let service = StudentServiceServer::new(predictions.clone())
             .max_decoding_message_size(limits.server.message_bytes_max);
-        let server = Server::new(transport, ROLES, limits.server).add_service(service);
-        Ok(Self { running: server.bind(address, shutdown).await?, predictions, limits })
+        let refusals = Refusals::of(Role::Student);
+        let server =
+            Server::new(transport, ROLES, limits.server).add_service(service).counting(refusals.clone());
+        Ok(Self { running: server.bind(address, shutdown).await?, predictions, limits, refusals })
     }
 
     /// Answers with `model` from now on, and says that the student is ready. A first model is never replaced.
@@ -89,6 +114,11 @@ impl Serving {
     /// Where it listens, with the port that was chosen.
     pub const fn address(&self) -> SocketAddr {
         self.running.address()
+    }
+
+    /// Its figures, at any time.
+    pub fn observer(&self) -> Observer {
+        Observer { predictions: self.predictions.clone(), refusals: self.refusals.clone() }
     }
 
     /// The server, to wait for its end.

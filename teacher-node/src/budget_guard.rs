@@ -5,6 +5,8 @@
 //! error nothing is allowed any more until the node is restarted on a repaired disk.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use conclave_ledger::guard::{GuardBook, GuardRequest};
@@ -26,6 +28,9 @@ pub(crate) struct BudgetGuard {
 #[derive(Debug, Clone)]
 pub(crate) struct GuardHandle {
     commands: mpsc::Sender<Command>,
+    cap: u64,
+    /// As of the last flush.
+    used: Arc<AtomicU64>,
 }
 
 /// Leave to vote on one batch: it is in the book.
@@ -70,11 +75,13 @@ impl BudgetGuard {
     pub(crate) fn open(path: &Path, queries_max: u64, clock: fn() -> u64) -> Result<Self> {
         let book = GuardBook::open(path, queries_max, clock())?;
         let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let (cap, used) = (book.cap_queries(), Arc::new(AtomicU64::new(book.used())));
+        let told = Arc::clone(&used);
         let thread = std::thread::Builder::new()
             .name("budget-guard".to_owned())
-            .spawn(move || keep(book, waiting, clock))
+            .spawn(move || keep(book, waiting, clock, &told))
             .map_err(|error| Error::file(path, &error, "raise the limit on threads"))?;
-        Ok(Self { handle: GuardHandle { commands }, thread })
+        Ok(Self { handle: GuardHandle { commands, cap, used }, thread })
     }
 
     pub(crate) fn handle(&self) -> GuardHandle {
@@ -105,6 +112,12 @@ impl GuardHandle {
         self.reserve(campaign, contract, &[]).await
     }
 
+    /// How many different queries were durably allowed, and how many more will be, over all campaigns.
+    pub(crate) fn spent_and_left(&self) -> (u64, u64) {
+        let used = self.used.load(Ordering::Relaxed);
+        (used, self.cap.saturating_sub(used))
+    }
+
     async fn reserve(
         &self,
         campaign: &CampaignId,
@@ -132,7 +145,7 @@ enum Command {
 }
 
 /// The thread: takes whatever waits, puts it into the book with one flush, then answers.
-fn keep(mut book: GuardBook, mut waiting: mpsc::Receiver<Command>, clock: fn() -> u64) {
+fn keep(mut book: GuardBook, mut waiting: mpsc::Receiver<Command>, clock: fn() -> u64, used: &AtomicU64) {
     let mut open = true;
     while open && let Some(first) = waiting.blocking_recv() {
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
@@ -149,7 +162,7 @@ fn keep(mut book: GuardBook, mut waiting: mpsc::Receiver<Command>, clock: fn() -
                 next = waiting.try_recv().ok();
             }
         }
-        flush(&mut book, &requests, replies, clock());
+        flush(&mut book, &requests, replies, clock(), used);
     }
     if let Err(error) = book.close() {
         tracing::error!(%error, "the budget guard's book could not be closed; it is whole, and repaired when next opened");
@@ -161,12 +174,15 @@ fn flush(
     requests: &[GuardRequest],
     replies: Vec<oneshot::Sender<Result<Standing, CallError>>>,
     now_ms: u64,
+    used: &AtomicU64,
 ) {
     if requests.is_empty() {
         return;
     }
     match book.reserve_many(requests, now_ms) {
         Ok(outcomes) => {
+            // Before the replies, so that nobody has votes that are not in it.
+            used.store(book.used(), Ordering::Relaxed);
             for ((request, outcome), reply) in requests.iter().zip(outcomes).zip(replies) {
                 let outcome = outcome
                     .map(|()| standing(book, &request.campaign))

@@ -13,6 +13,7 @@ use conclave_learning::features::FeatureSpec;
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use conclave_proto::ids::{DataId, NodeId, OrganisationId};
+use conclave_service::admin::AdminConfig;
 use conclave_service::config::{ConfigError, Fault, Loaded};
 use conclave_service::{ChannelLimits, Identity, Role, ServerLimits};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,9 @@ pub struct TeacherNodeConfig {
     /// Bounds of the connection to the aggregator, in mode `dial-out`.
     #[serde(default)]
     pub channel: ChannelLimits,
+    /// Where figures are shown to whoever watches the process.
+    #[serde(default)]
+    pub admin: AdminConfig,
 }
 
 /// Who dials whom.
@@ -213,6 +217,9 @@ impl TeacherNodeConfig {
         });
         if let Err((key, value, fix)) = config.meeting() {
             check.faults.push(loaded.fault(key, value, fix));
+        }
+        if let Some((key, address, fix)) = config.admin.fault() {
+            check.faults.push(loaded.fault(key, address, fix));
         }
         if !names_its_classes(&config.data.source) {
             // Classes that are found in private rows would tell which labels occur there.

@@ -10,6 +10,7 @@
 //! | read and compare everything without starting | [`rehearsal`] |
 //! | speak gRPC with the aggregator, and nobody else | `rpc`, `status`; over a connection that the node opens: `session` |
 //! | tell the machine's operator whether the aggregator answers | `contact` |
+//! | show figures to whoever watches the process | `figures` |
 //!
 //! What leaves the node: sealed votes to the aggregator that the contract names, after they are in the silo's book.
 //! Never: a row, a teacher, an accuracy, or a vote in a log, an error or a `Debug`.
@@ -23,6 +24,7 @@ pub mod config;
 mod consent;
 mod contact;
 mod error;
+mod figures;
 mod lineage;
 pub mod pool;
 pub mod rehearsal;
@@ -53,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget_guard::BudgetGuard;
 use crate::consent::Consent;
 use crate::contact::Contact;
+use crate::figures::Meters;
 use crate::lineage::Lineage;
 use crate::rpc::TeacherRpc;
 use crate::session::Session;
@@ -60,6 +63,7 @@ use crate::silo::Silo;
 
 pub use config::TeacherNodeConfig;
 pub use error::{CallError, Error, Result};
+pub use figures::Observer;
 pub use pool::PublicPool;
 pub use rpc::ROLES;
 pub use run::{probe, run};
@@ -75,6 +79,7 @@ pub struct TeacherNode {
     guard: BudgetGuard,
     contact: Contact,
     server: ServerLimits,
+    meters: Meters,
 }
 
 impl TeacherNode {
@@ -150,12 +155,17 @@ impl TeacherNode {
             simulated: settings.simulated,
         };
         let silo = Silo::new(consent, lineage.follows, teachers);
-        Ok(Self { silo, guard, contact, server: settings.server })
+        Ok(Self { silo, guard, contact, server: settings.server, meters: Meters::default() })
     }
 
     /// How a contract must name this node.
     pub fn member(&self) -> &Member {
         &self.silo.consent().member
+    }
+
+    /// Its figures, at any time, also while it answers.
+    pub fn observer(&self) -> Observer {
+        Observer { guard: self.guard.handle(), meters: self.meters.clone() }
     }
 
     /// Listens on `address` (port 0: a free one) until `shutdown` is cancelled.
@@ -165,12 +175,17 @@ impl TeacherNode {
         transport: ServerTransport,
         shutdown: CancellationToken,
     ) -> Result<Running> {
-        let Self { silo, guard, server: limits, .. } = self;
+        let Self { silo, guard, server: limits, meters, .. } = self;
         let member = silo.consent().member.clone();
-        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default() };
+        let refusals = meters.refusals.clone();
+        let handlers =
+            TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default(), meters };
         let service = TeacherServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
-        let server =
-            Server::new(transport, ROLES, limits).add_service(service).bind(address, shutdown).await?;
+        let server = Server::new(transport, ROLES, limits)
+            .add_service(service)
+            .counting(refusals)
+            .bind(address, shutdown)
+            .await?;
         server.readiness().set(true).await;
         Ok(Running { server, guard, member })
     }
@@ -178,9 +193,10 @@ impl TeacherNode {
     /// Dials the aggregator, and answers what it asks over that connection and its successors, until `shutdown` is
     /// cancelled. Listens to nobody. To be called inside a runtime.
     pub fn dial_out(self, dial: DialOut, shutdown: CancellationToken) -> Dialling {
-        let Self { silo, guard, contact, .. } = self;
+        let Self { silo, guard, contact, meters, .. } = self;
         let member = silo.consent().member.clone();
-        let handlers = TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default() };
+        let handlers =
+            TeacherRpc { silo: Arc::new(silo), guard: guard.handle(), said: Repeats::default(), meters };
         let session = tokio::spawn(Session::new(handlers, dial, contact).run(shutdown));
         Dialling { session, guard, member }
     }

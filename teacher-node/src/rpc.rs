@@ -4,6 +4,7 @@
 //! the silo's cap. Every refusal is logged here and told to the caller in the same words.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use conclave_proto::PROTOCOL;
 use conclave_proto::common::v1::ProtocolVersion;
@@ -20,6 +21,7 @@ use tonic::{Request, Response, Status};
 
 use crate::budget_guard::GuardHandle;
 use crate::error::CallError;
+use crate::figures::Meters;
 use crate::settings::People;
 use crate::silo::Silo;
 
@@ -36,6 +38,7 @@ pub(crate) struct TeacherRpc {
     pub(crate) guard: GuardHandle,
     /// What the log said lately: an aggregator that asks again every second must not bury it.
     pub(crate) said: Repeats,
+    pub(crate) meters: Meters,
 }
 
 #[tonic::async_trait]
@@ -123,6 +126,7 @@ impl TeacherRpc {
         let permit = self.guard.allow(paper).await?;
         let (queries, left) = (permit.paper().queries().len(), permit.standing().left());
         let ballot = self.silo.vote(permit);
+        self.meters.batches_answered.fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             caller,
             campaign = request.campaign_id,

@@ -1,10 +1,12 @@
 //! The life of a node as a process: identity, settings, data, training, listening or dialling, stopping.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use conclave_learning::features::FeatureSpec;
 use conclave_ledger::LedgerError;
 use conclave_proto::ids::{NodeId, OrganisationId};
+use conclave_service::admin;
 use conclave_service::clock::WallClock;
 use conclave_service::config::Loaded;
 use conclave_service::lifecycle::{ExitStatus, Failure};
@@ -15,7 +17,7 @@ use crate::config::{Meeting, TeacherNodeConfig};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::shard::{Shard, partition_key};
-use crate::{DialOut, PARTITION_KEY, PublicPool, TeacherNode, contact};
+use crate::{DialOut, Observer, PARTITION_KEY, PublicPool, TeacherNode, contact};
 
 /// Starts the node that the configuration describes and answers the aggregator until `shutdown` is cancelled.
 pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken) -> Result<(), Failure> {
@@ -25,6 +27,19 @@ pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken
     let (organisation, name) = (settings.organisation.clone(), settings.node.clone());
     tracing::info!(%organisation, node = %name, teachers = settings.teachers, "training the teachers of this node");
 
+    let certificate = match &transport {
+        ServerTransport::Mutual(kit) => Some(kit.expiry()),
+        ServerTransport::PlaintextLoopback => None,
+    };
+    // First, so that an address that is taken is found before hours of training.
+    let observer = Arc::new(OnceLock::<Observer>::new());
+    let observed = Arc::clone(&observer);
+    let figures = move || {
+        let figures = observed.get().map(|observer| observer.figures(certificate));
+        std::future::ready(figures)
+    };
+    admin::serve(config.admin, figures, shutdown.clone()).await?;
+
     let meeting = meeting(config)?;
     let config = config.clone();
     let limits = config.channel;
@@ -33,6 +48,7 @@ pub async fn run(loaded: &Loaded<TeacherNodeConfig>, shutdown: CancellationToken
         prepared = preparing => prepared.map_err(|panic| Failure::new(ExitStatus::Other, panic.to_string()))??,
         () = shutdown.cancelled() => return Err(Failure::interrupted("nothing was answered yet; start the node again")),
     };
+    observer.get_or_init(|| node.observer());
     let member = node.member();
     tracing::info!(data = %member.data, partition = %member.partition, teachers = member.teachers, "teachers are ready");
 

@@ -183,6 +183,7 @@ impl Worker {
                 .map(|answer| Outcome::Voted(answer.into_inner())),
         };
         answered.unwrap_or_else(|status| {
+            self.handlers.meters.refusals.count(&status);
             Outcome::Declined(Declined {
                 code: status.code().into(),
                 message: status.message().to_owned(),

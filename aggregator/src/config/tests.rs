@@ -124,6 +124,20 @@ fn who_dials_whom_is_said_once_and_completely() {
 }
 
 #[test]
+fn figures_are_shown_beyond_this_machine_only_when_that_is_allowed() {
+    let admin = |lines: &str| load(&SAMPLE.replace("[admin]", &format!("[admin]\n{lines}")));
+    let refusal = admin("listen = \"0.0.0.0:9464\"").unwrap_err().to_string();
+    assert!(
+        refusal.contains("admin.listen = 0.0.0.0:9464") && refusal.contains("beyond_loopback"),
+        "{refusal}"
+    );
+    admin("listen = \"0.0.0.0:9464\"\nbeyond_loopback = true").unwrap();
+    admin("listen = \"127.0.0.1:9464\"").unwrap();
+    let refusal = admin("listens = \"127.0.0.1:9464\"").unwrap_err().to_string();
+    assert!(refusal.contains("admin.listens"), "{refusal}");
+}
+
+#[test]
 fn a_campaign_above_the_cap_of_its_accounts_is_refused() {
     let refusal = load(&SAMPLE.replace("epsilon = 2.0", "epsilon = 3.5")).unwrap_err().to_string();
     assert!(refusal.contains("campaign.epsilon = 3.5") && refusal.contains("at most 3"), "{refusal}");

@@ -16,3 +16,4 @@ mod nobody_gets_in;
 mod noise_law;
 mod operators;
 mod stays_inside;
+mod watched;

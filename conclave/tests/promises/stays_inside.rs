@@ -2,7 +2,8 @@
 //!
 //! A canary campaign: every node votes in a pattern that nothing else contains, and the counts that the patterns come to
 //! are numbers that nothing else has a reason to hold. Then everything that anybody could read is searched: logs at their
-//! most talkative, replies, refusals, and every file outside the ledger; and the ledger, for the votes themselves.
+//! most talkative, figures on the admin pages, replies, refusals, and every file outside the ledger; and the ledger, for
+//! the votes themselves.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,8 +11,9 @@ use std::time::Instant;
 use conclave_proto::campaign::v1::CampaignState;
 use conclave_service::Role;
 use conclave_service::channel::Jitter;
+use conclave_service::metrics;
 
-use crate::cluster::{Aggregator, Campaign, Cluster, Data, Recorder, conclave, query};
+use crate::cluster::{Aggregator, Campaign, Cluster, Data, Page, Recorder, conclave, query, watch};
 
 const QUERIES: u32 = 30;
 /// Teachers of each silo that vote for class 2 on every query; the others vote for class 0.
@@ -51,6 +53,7 @@ async fn no_vote_or_count_of_a_canary_campaign_is_found_outside_the_aggregators_
         ..Campaign::default()
     };
     let config = cluster.config(&campaign);
+    let admin = watch(&config);
     let log = cluster.path("log");
     let mut aggregator = Aggregator::spawn(&conclave(), &config, &[("CONCLAVE_LOG", "trace")], &log);
     aggregator.ready(&cluster).await;
@@ -61,6 +64,14 @@ async fn no_vote_or_count_of_a_canary_campaign_is_found_outside_the_aggregators_
     let status = recorder.status(&mut service).await;
     assert!(status.queries_answered > 0 && status.queries_abstained > 0, "{status:?}");
     let refusal = Recorder::of("another").submit(&mut service, &queries).await.unwrap_err();
+    let page = Page::of(admin).await;
+    assert!(page.0.contains("conclave_campaign_queries"), "the figures are searched too: {}", page.0);
+    std::fs::write(cluster.path("figures"), page.0).unwrap();
+    for silo in &cluster.silos {
+        let page = metrics::page(silo.observer.as_ref().unwrap().figures(None));
+        assert!(page.contains("conclave_teacher_batches_answered_total 1\n"), "{page}");
+        std::fs::write(cluster.path(&format!("figures-{}", silo.organisation)), page).unwrap();
+    }
     aggregator.interrupt().await;
 
     std::fs::write(cluster.path("status"), format!("{status:?}")).unwrap();

@@ -71,7 +71,8 @@ fn everything_that_makes_no_sense_is_told_at_once() {
         .replace("count = 400", "count = 0")
         .replace("# examples_max = 4096", "examples_max = 0")
         .replace("# answer_wait_ms = 1000", "answer_wait_ms = 60000")
-        .replace("attempts_max = 30", "attempts_max = 0");
+        .replace("attempts_max = 30", "attempts_max = 0")
+        .replace("#listen = \"127.0.0.1:9464\"", "listen = \"192.0.2.1:9464\"");
     let faults = faults(&text);
     for words in [
         "setting campaign = Digits 1 (",
@@ -79,11 +80,12 @@ fn everything_that_makes_no_sense_is_told_at_once() {
         "setting serving.examples_max = 0 (",
         "setting patience.answer_wait_ms = 60000 (",
         "setting patience.retry.attempts_max = 0 (",
+        "setting admin.listen = 192.0.2.1:9464 (",
         "setting kit = /etc/conclave/kit (",
     ] {
         assert!(faults.iter().any(|fault| fault.contains(words)), "{words} is not told: {faults:#?}");
     }
-    assert_eq!(faults.len(), 6);
+    assert_eq!(faults.len(), 7);
 }
 
 #[test]

@@ -62,7 +62,8 @@ fn every_fault_is_told_with_its_key_value_and_line() {
             .replace("delta_max = 1e-5", "delta_max = 1.0")
             .replace("noise_min_votes = 10.0", "noise_min_votes = -1.0")
             .replace("id = \"ward-2026\"", "id = \"Ward 2026\"")
-            .replace("teachers = 25", "teachers = 0"),
+            .replace("teachers = 25", "teachers = 0")
+            .replace("# listen = \"127.0.0.1:9464\"", "listen = \"0.0.0.0:9464\""),
     )
     .unwrap_err()
     .to_string();
@@ -72,6 +73,7 @@ fn every_fault_is_told_with_its_key_value_and_line() {
         ("limits.noise_min_votes", "-1"),
         ("data.id", "Ward 2026"),
         ("teachers", "= 0"),
+        ("admin.listen", "0.0.0.0:9464"),
     ] {
         let told = refusal
             .lines()

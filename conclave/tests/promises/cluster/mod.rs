@@ -3,6 +3,7 @@
 mod aggregator;
 mod cuttable;
 mod recorder;
+mod watch;
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +23,7 @@ use conclave_service::clock::WallClock;
 use conclave_service::{
     ChannelLimits, ClientTransport, Identity, Kit, Role, ServerLimits, ServerTransport, channel,
 };
-use conclave_teacher_node::{DialOut, Settings, SiloLimits, Succession, TeacherNode, Teachers};
+use conclave_teacher_node::{DialOut, Observer, Settings, SiloLimits, Succession, TeacherNode, Teachers};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -30,6 +31,7 @@ use tonic::transport::Channel;
 pub(crate) use aggregator::{Aggregator, conclave};
 pub(crate) use cuttable::Cuttable;
 pub(crate) use recorder::Recorder;
+pub(crate) use watch::{Page, watch};
 
 /// Class names of every campaign here.
 pub(crate) const CLASSES: [&str; 3] = ["a", "b", "c"];
@@ -52,6 +54,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Silo {
     pub(crate) organisation: String,
     pub(crate) reach: Reach,
+    /// Of a node that runs in this process.
+    pub(crate) observer: Option<Observer>,
     stop: CancellationToken,
     running: Option<Running>,
 }
@@ -166,7 +170,8 @@ impl Cluster {
     /// Lists a node that the test itself serves, or that is not there.
     pub(crate) fn list(&mut self, organisation: &str, reach: Reach) {
         let organisation = organisation.to_owned();
-        self.silos.push(Silo { organisation, reach, stop: CancellationToken::new(), running: None });
+        let stop = CancellationToken::new();
+        self.silos.push(Silo { organisation, reach, observer: None, stop, running: None });
     }
 
     async fn start(&self, organisation: &str, reach: Reach, data: Data) -> Silo {
@@ -196,6 +201,7 @@ impl Cluster {
         let teachers = Teachers::from_votes(votes.collect(), CLASSES.len()).unwrap();
         let partition = PartitionDigest::new([partition; 32]);
         let node = TeacherNode::with_votes(settings, partition, self.pool.clone(), teachers).unwrap();
+        let observer = Some(node.observer());
         let kit = self.kit(Role::Teacher, organisation, "node");
         let stop = CancellationToken::new();
         let running = match reach {
@@ -210,7 +216,7 @@ impl Cluster {
                 Running::Dialling(node.dial_out(dial, stop.clone()))
             }
         };
-        Silo { organisation: organisation.to_owned(), reach, stop, running: Some(running) }
+        Silo { organisation: organisation.to_owned(), reach, observer, stop, running: Some(running) }
     }
 
     /// Writes the settings file of an aggregator.
