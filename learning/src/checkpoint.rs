@@ -15,7 +15,8 @@
 //! rows (`u64`), its columns (`u64`) and its values in row-major order.
 //! Schema: name, shape (list of `u32`), feature names, class names (lists of texts).
 //! Feature space: kind, bins, cell (one byte each: [`FeatureSpec`](crate::features::FeatureSpec) in declared order, 0
-//! where there is no such setting), full scale (`f32`), shift, scale (lists of `f32`); its shape is the schema's.
+//! where there is no such setting), full scale (`f32`), shift, scale (lists of `f32`), and for kind 3 what it projects on: means (list of
+//! `f32`), axes (matrix); its shape is the schema's.
 //! Model: kind (one byte), then 0 constant: classes (`u64`), label (`u16`); 1 kernel machine: γ (`f32`), rows and
 //! weights (matrices); 2 linear: weights; 3 nearest neighbours: count (`u64`), rows, what they say (matrices).
 
@@ -25,12 +26,14 @@ use std::path::Path;
 use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
-use crate::features::FeatureSpace;
+use crate::features::{Components, FeatureSpace};
 use crate::models::{KernelMachine, Linear, Model, NearestNeighbours};
 use crate::{Error, Label, Predictor, Result, Schema};
 
 const MAGIC: &[u8; 12] = b"CONCLAVEMODL";
 const VERSION: u32 = 1;
+/// The kind of feature space that projects.
+const WITH_COMPONENTS: u8 = 3;
 const HEADER_BYTES: usize = 24;
 const DIGEST_BYTES: usize = 32;
 /// Most bytes that a file may have.
@@ -127,6 +130,11 @@ fn put_space(body: &mut Vec<u8>, space: &FeatureSpace) {
         put_length(body, values.len());
         body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
+    if let Some(Components { means, axes }) = &space.components {
+        put_length(body, means.len());
+        body.extend(means.iter().flat_map(|value| value.to_le_bytes()));
+        put_matrix(body, axes);
+    }
 }
 
 fn put_model(body: &mut Vec<u8>, model: &Model) {
@@ -180,8 +188,12 @@ impl<'a> Reader<'a> {
         let schema = Schema::new(name, shape, feature_names, class_names).ok()?;
         let code = (self.u8()?, self.u8()?, self.u8()?);
         let full_scale = self.f32()?;
-        let (shift, scale) = (self.list(4, Self::f32)?, self.list(4, Self::f32)?);
-        let space = FeatureSpace::from_parts(code, schema.shape().to_vec(), full_scale, shift, scale)?;
+        let scaling = (self.list(4, Self::f32)?, self.list(4, Self::f32)?);
+        let components = match code.0 {
+            WITH_COMPONENTS => Some(Components { means: self.list(4, Self::f32)?, axes: self.matrix()? }),
+            _ => None,
+        };
+        let space = FeatureSpace::from_parts(code, schema.shape().to_vec(), full_scale, scaling, components)?;
         let model = self.model()?;
         Some(Predictor::new(schema, space, model))
     }

@@ -40,6 +40,7 @@ pub mod checkpoint;
 mod dataset;
 pub mod datasets;
 pub mod dealing;
+mod eigen;
 mod ensemble;
 mod error;
 pub mod features;

@@ -8,25 +8,18 @@ use rayon::prelude::*;
 const LANES: usize = 8;
 /// Columns of a Cholesky panel: 64 doubles of a row stay in the first-level cache.
 const PANEL: usize = 64;
+/// Rows that [`gram`] sums at a time; a column's part stays in the first-level cache.
+const GRAM_ROWS: usize = 256;
 /// What is left of a pivot, as a share of its first size, below which rounding is all that is left.
 const DEPENDENT: f64 = 1e-13;
 
 /// Σ (a−b)², for slices of the same length.
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
-    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    for (x, y) in a_blocks.iter().zip(b_blocks) {
-        for lane in 0..LANES {
-            let difference = x[lane] - y[lane];
-            lanes[lane] += difference * difference;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| (x - y) * (x - y)).sum();
-    lanes.iter().sum::<f32>() + rest
+    pair::<Difference>(a, b)
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+/// Σ a·b, for slices of the same length.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0_f64; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
@@ -37,6 +30,94 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     lanes.iter().sum::<f64>() + rest
+}
+
+/// What two rows come to, summed over their columns in [`LANES`] partial sums.
+trait Pairing {
+    fn of(x: f32, y: f32) -> f32;
+}
+
+struct Difference;
+struct Product;
+
+// Inlined whatever the units of code generation: a call for each pair of numbers takes ten times as long.
+impl Pairing for Difference {
+    #[inline]
+    fn of(x: f32, y: f32) -> f32 {
+        (x - y) * (x - y)
+    }
+}
+
+impl Pairing for Product {
+    #[inline]
+    fn of(x: f32, y: f32) -> f32 {
+        x * y
+    }
+}
+
+/// Σ (a−b)² for every row of `a` with every row of `b`, as [`squared_distance`] has it: rows of `a` × rows of `b`.
+pub(crate) fn squared_distances(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+    all_pairs::<Difference>(a, b, width, out);
+}
+
+/// a·bᵀ: rows of `a` × rows of `b`.
+pub(crate) fn products(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+    all_pairs::<Product>(a, b, width, out);
+}
+
+/// Two rows by two at a time, so that what is loaded is used twice; each pair's sum has the order of a single pair's.
+fn all_pairs<P: Pairing>(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+    let columns = b.len() / width;
+    for (a, out) in a.chunks(2 * width).zip(out.chunks_mut(2 * columns)) {
+        let Some((first, second)) = a.split_at_checked(width).filter(|(_, second)| !second.is_empty()) else {
+            b.chunks_exact(width).zip(out).for_each(|(b, to)| *to = pair::<P>(a, b));
+            continue;
+        };
+        let (above, below) = out.split_at_mut(columns);
+        let mut at = 0;
+        for b in b.chunks(2 * width) {
+            if b.len() < 2 * width {
+                (above[at], below[at]) = (pair::<P>(first, b), pair::<P>(second, b));
+            } else {
+                let (left, right) = b.split_at(width);
+                let [l, r, ll, rr] = two_by_two::<P>(first, second, left, right);
+                (above[at], above[at + 1], below[at], below[at + 1]) = (l, r, ll, rr);
+            }
+            at += 2;
+        }
+    }
+}
+
+fn pair<P: Pairing>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        for lane in 0..LANES {
+            lanes[lane] += P::of(x[lane], y[lane]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| P::of(*x, *y)).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+fn two_by_two<P: Pairing>(a: &[f32], aa: &[f32], b: &[f32], bb: &[f32]) -> [f32; 4] {
+    let mut lanes = [[0.0_f32; LANES]; 4];
+    let blocks = |row| <[f32]>::as_chunks::<LANES>(row).0;
+    for (((x, xx), y), yy) in blocks(a).iter().zip(blocks(aa)).zip(blocks(b)).zip(blocks(bb)) {
+        for lane in 0..LANES {
+            lanes[0][lane] += P::of(x[lane], y[lane]);
+            lanes[1][lane] += P::of(x[lane], yy[lane]);
+            lanes[2][lane] += P::of(xx[lane], y[lane]);
+            lanes[3][lane] += P::of(xx[lane], yy[lane]);
+        }
+    }
+    let rest = |a: &[f32], b: &[f32]| {
+        let rests = |row| <[f32]>::as_chunks::<LANES>(row).1;
+        rests(a).iter().zip(rests(b)).map(|(x, y)| P::of(*x, *y)).sum::<f32>()
+    };
+    let rests = [rest(a, b), rest(a, bb), rest(aa, b), rest(aa, bb)];
+    std::array::from_fn(|pair| lanes[pair].iter().sum::<f32>() + rests[pair])
 }
 
 /// One row of `rows` as a slice. Every matrix of this crate is row-major.
@@ -65,6 +146,28 @@ pub(crate) fn nearest(
     }
     all.sort_unstable_by(order);
     all
+}
+
+/// Σ over rows of value(row, i)·value(row, j) for all columns i ≥ j: columns × columns, of which the lower triangle is filled.
+pub(crate) fn gram(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f64 + Sync) -> Array2<f64> {
+    let mut sums = Array2::zeros((columns, columns));
+    let cells = sums.as_slice_mut().expect("a new array is in standard layout");
+    for start in (0..rows).step_by(GRAM_ROWS) {
+        let end = (start + GRAM_ROWS).min(rows);
+        // Column by column, so that each sum runs along memory.
+        let turned: Vec<f64> = (0..columns)
+            .into_par_iter()
+            .flat_map_iter(|column| (start..end).map(move |row| (row, column)))
+            .map(|(row, column)| value(row, column))
+            .collect();
+        let column = |index: usize| &turned[index * (end - start)..(index + 1) * (end - start)];
+        cells.par_chunks_mut(columns).enumerate().for_each(|(i, sums)| {
+            for (j, sum) in sums.iter_mut().enumerate().take(i + 1) {
+                *sum += dot(column(i), column(j));
+            }
+        });
+    }
+    sums
 }
 
 /// Solves A·X = B for a symmetric positive definite A by Cholesky's factorisation, blocked and parallel over rows.
@@ -137,6 +240,28 @@ mod tests {
     use ndarray::{Array2, array};
 
     use super::*;
+
+    #[test]
+    fn all_pairs_have_the_bits_of_single_pairs_and_the_values_of_the_formula() {
+        for (rows, others, width) in [(1, 1, 1), (2, 2, 8), (3, 5, 21), (4, 3, 16), (5, 2, 100)] {
+            let value =
+                |seed: usize| (0..seed * width).map(move |at| ((at * 37 + seed) % 19) as f32 / 4.0 - 2.0);
+            let (a, b): (Vec<f32>, Vec<f32>) = (value(rows).collect(), value(others).collect());
+            let (mut distances, mut dots) = (vec![0.0; rows * others], vec![0.0; rows * others]);
+            squared_distances(&a, &b, width, &mut distances);
+            products(&a, &b, width, &mut dots);
+            for (i, x) in a.chunks(width).enumerate() {
+                for (j, y) in b.chunks(width).enumerate() {
+                    let at = i * others + j;
+                    assert_eq!(distances[at].to_bits(), squared_distance(x, y).to_bits());
+                    // Quarters of small whole numbers: every sum is exact.
+                    let distance: f32 = x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum();
+                    let dot: f32 = x.iter().zip(y).map(|(x, y)| x * y).sum();
+                    assert!((distances[at] - distance).abs() < 1e-9 && (dots[at] - dot).abs() < 1e-9);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_solution_solves_the_system_beyond_one_panel() {

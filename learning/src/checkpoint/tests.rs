@@ -23,8 +23,12 @@ fn predictor(spec: Option<ModelSpec>, features: FeatureSpec) -> Predictor {
 }
 
 fn every_kind() -> Vec<Predictor> {
-    let features =
-        [FeatureSpec::Scaled, FeatureSpec::Standardised, FeatureSpec::Orientations { bins: 4, cell: 1 }];
+    let features = [
+        FeatureSpec::Scaled,
+        FeatureSpec::Standardised,
+        FeatureSpec::Orientations { bins: 4, cell: 1 },
+        FeatureSpec::DeskewedHog { bins: 4, cell: 1, components: 2 },
+    ];
     let models = [
         None,
         Some(ModelSpec::default()),

@@ -43,7 +43,7 @@ fn a_kernel_machine_learns_what_no_straight_line_separates() {
 #[test]
 fn a_kernel_machine_solves_its_equations() {
     let (features, labels) = triangle(4);
-    let model = KernelMachine::train(&features, &labels, 3, 0.7, 0.1).unwrap();
+    let model = KernelMachine::train(&features, &labels, 3, (0.7, 0.1), 1).unwrap();
     // (K + λI)·W = Y, hence scores on the training rows plus λ·W are the targets.
     let left = model.scores(&features) + 0.1 * &model.weights;
     let targets = one_hot(&labels, 3);
@@ -87,8 +87,46 @@ fn settings_labels_and_lengths_out_of_range_are_refused_by_name() {
     ] {
         assert!(refusal.contains(expected), "{refusal}");
     }
-    let too_many = train(&good, &Array2::zeros((5_001, 1)), &vec![Label::new(0); 5_001], 2, 1);
-    assert!(too_many.unwrap_err().to_string().contains("at most 5000 rows"));
+}
+
+#[test]
+fn of_many_rows_some_carry_the_weights_and_the_labels_of_all_are_fitted() {
+    // A wave of period 6 along a line: two classes, 2,100 rows.
+    let class = |x: f32| u16::from((x * std::f32::consts::PI / 3.0).sin() > 0.0);
+    let at = |i: usize| i as f32 / 100.0;
+    let features = Array2::from_shape_fn((2_100, 1), |(i, _)| at(i));
+    let labels: Vec<Label> = (0..2_100).map(|i| Label::new(class(at(i)))).collect();
+    let (gamma, ridge) = (1.0_f32, 0.3_f32);
+    let spec = ModelSpec::KernelMachine { gamma, ridge };
+    let train = |seed| match train(&spec, &features, &labels, 2, seed).unwrap() {
+        Model::KernelMachine(machine) => machine,
+        other => panic!("{other:?}"),
+    };
+    let machine = train(1);
+    assert_eq!(machine.rows.nrows(), 1_500);
+    assert!(machine == train(1) && machine != train(2), "the seed draws the rows");
+    let right = Model::KernelMachine(machine.clone()).predict(&features);
+    let wrong = right.iter().zip(&labels).filter(|(found, label)| found != label).count();
+    assert!(wrong <= 15, "only beside a change of class, not {wrong} of 2100");
+
+    // The normal equations, computed here from their definition: KᵀK·w + λ·(K_mm + 0.01·I)·w = Kᵀ·Y.
+    let like = |x: f32, y: f32| f64::from((-gamma * (x - y) * (x - y)).exp());
+    let landmarks: Vec<f32> = machine.rows.iter().copied().collect();
+    let weights: Vec<f64> = machine.weights.column(1).iter().map(|&w| f64::from(w)).collect();
+    let residuals: Vec<f64> = (0..2_100)
+        .map(|i| {
+            let found: f64 = landmarks.iter().zip(&weights).map(|(&y, w)| like(at(i), y) * w).sum();
+            found - f64::from(class(at(i)))
+        })
+        .collect();
+    for (index, &y) in landmarks.iter().enumerate().step_by(97) {
+        let fit: f64 = residuals.iter().enumerate().map(|(i, residual)| like(at(i), y) * residual).sum();
+        let penalty: f64 =
+            landmarks.iter().zip(&weights).map(|(&x, w)| like(x, y) * w).sum::<f64>() + 0.01 * weights[index];
+        let off = fit + f64::from(ridge) * penalty;
+        // Against the size of Kᵀ·Y, around 90; weights are stored as 32-bit floats.
+        assert!(off.abs() < 0.05, "at {y}: {off}");
+    }
 }
 
 #[test]

@@ -6,8 +6,12 @@ use super::*;
 use crate::linear_algebra::squared_distance;
 use crate::toy;
 
-const ALL: [FeatureSpec; 3] =
-    [FeatureSpec::Scaled, FeatureSpec::Standardised, FeatureSpec::Orientations { bins: 8, cell: 2 }];
+const ALL: [FeatureSpec; 4] = [
+    FeatureSpec::Scaled,
+    FeatureSpec::Standardised,
+    FeatureSpec::Orientations { bins: 8, cell: 2 },
+    FeatureSpec::DeskewedHog { bins: 9, cell: 2, components: 5 },
+];
 
 fn images(rows: usize) -> Dataset {
     let names = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
@@ -68,8 +72,8 @@ fn the_digest_is_that_of_what_was_fitted_and_labels_are_not_read() {
         digests.insert(space.digest());
         digests.insert(FeatureSpace::fit(&spec, &pool.select(&[0, 1, 2])).unwrap().digest());
     }
-    // Scaled and orientations differ in their unit, standardised in everything.
-    assert_eq!(digests.len(), 6);
+    // Scaled and orientations differ in their unit, the others in everything.
+    assert_eq!(digests.len(), 8);
     let labelled = Dataset::new(
         pool.schema().clone(),
         pool.features().clone(),
@@ -104,11 +108,17 @@ fn an_empty_pool_settings_out_of_range_and_rows_that_do_not_fit_are_refused() {
     let pool = images(3);
     let table = toy::clusters(3, 0);
     let orientations = |bins, cell| FeatureSpec::Orientations { bins, cell };
+    let deskewed = |bins, cell, components| FeatureSpec::DeskewedHog { bins, cell, components };
     for (spec, pool, expected) in [
         (FeatureSpec::Scaled, &pool.select(&[]), "pool rows is 0"),
         (orientations(1, 2), &pool, "features.bins is 1"),
         (orientations(8, 0), &pool, "features.cell is 0"),
         (orientations(8, 2), &table, "orientations for rows of shape [2]"),
+        (deskewed(9, 2, 5), &table, "deskewed-hog for rows of shape [2]"),
+        (deskewed(33, 2, 5), &pool, "features.bins is 33"),
+        (deskewed(9, 2, 0), &pool, "features.components is 0; use 1 to 72"),
+        (deskewed(9, 2, 73), &pool, "features.components is 73"),
+        (deskewed(9, 3, 5), &pool, "features.cell is 3; on rows of shape [6, 5] it makes 0 histogram values"),
     ] {
         let found = FeatureSpace::fit(&spec, pool).unwrap_err().to_string();
         assert!(found.contains(expected), "{found}");
