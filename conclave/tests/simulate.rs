@@ -173,6 +173,56 @@ fn a_table_of_ones_own_with_its_label_column_is_enough() {
 }
 
 #[test]
+fn mnist_is_refused_with_the_variable_and_the_files_when_it_is_not_there() {
+    let scratch = Scratch::new();
+    let run = |folder: Option<&str>| {
+        let mut command = scratch.command(&["--dataset", "mnist", "--seed", "1"]);
+        command.env_remove("CONCLAVE_DATA_DIR");
+        command.envs(folder.map(|folder| ("CONCLAVE_DATA_DIR", folder))).output().unwrap()
+    };
+    refused(&run(None), 2, &["CONCLAVE_DATA_DIR", "not set", "train-images-idx3-ubyte"]);
+    refused(
+        &run(Some("nowhere")),
+        2,
+        &["nowhere/mnist", "t10k-labels-idx1-ubyte", "missing", "CONCLAVE_DATA_DIR"],
+    );
+    std::fs::create_dir_all(scratch.path("data/mnist")).unwrap();
+    scratch.file("data/mnist/t10k-labels-idx1-ubyte", "other bytes");
+    refused(
+        &run(Some("data")),
+        2,
+        &["t10k-labels-idx1-ubyte", "SHA-256", "ff7bcfd416de3373", "CONCLAVE_DATA_DIR"],
+    );
+    let left: Vec<_> =
+        std::fs::read_dir(scratch.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["data"], "nothing was written");
+}
+
+#[test]
+fn mnist_runs_where_its_folder_is_and_a_student_reads_digits() {
+    let Some(folder) = std::env::var_os("CONCLAVE_DATA_DIR") else {
+        println!("SKIPPED: CONCLAVE_DATA_DIR is not set; it names the folder that holds mnist/");
+        return;
+    };
+    let scratch = Scratch::new();
+    let small =
+        ["--dataset", "mnist", "--organisations", "2", "--teachers", "120", "--queries", "60", "--seed", "1"];
+    let output =
+        scratch.command(&[&small[..], &["--no-baseline"]].concat()).env("CONCLAVE_DATA_DIR", folder).output();
+    let result = json(&output.unwrap());
+    assert_eq!(
+        result["queries"],
+        serde_json::json!({"pool": 9000, "asked": 60, "answered": 60, "abstained": 0})
+    );
+    assert_eq!((&result["organisations"], &result["teachers"]), (&2.into(), &120.into()));
+    assert_eq!(result["student"]["test_size"], 1000);
+    assert!(result["student"]["nonprivate_accuracy"].is_null(), "{result}");
+    assert!(result["command"].as_str().unwrap().contains("--no-baseline"), "{result}");
+    assert!(result["student"]["test_accuracy"].as_f64().unwrap() > 0.85, "{result}");
+    assert!(result["labels"]["accuracy"].as_f64().unwrap() > 0.9, "{result}");
+}
+
+#[test]
 fn an_interrupt_in_any_phase_ends_it_and_says_how_to_repeat() {
     let scratch = Scratch::new();
     // A line of progress begins each phase; the interrupt follows it at once.

@@ -275,7 +275,7 @@ impl Check<'_> {
 
 fn names_its_classes(source: &DatasetSpec) -> bool {
     match source {
-        DatasetSpec::Optdigits => true,
+        DatasetSpec::Optdigits | DatasetSpec::Mnist { .. } => true,
         DatasetSpec::Csv(source) => source.classes.is_some(),
         DatasetSpec::Idx { classes, .. } | DatasetSpec::Npy { classes, .. } => classes.is_some(),
     }

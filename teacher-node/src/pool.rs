@@ -20,6 +20,11 @@ impl PublicPool {
     /// Fits the feature space on `examples` and names each of them; one that appears again is kept once.
     pub fn new(examples: Dataset, features: &FeatureSpec) -> Result<Self> {
         let space = FeatureSpace::fit(features, &examples)?;
+        Self::in_space(examples, space)
+    }
+
+    /// The same with a feature space that was fitted on these examples before.
+    pub fn in_space(examples: Dataset, space: FeatureSpace) -> Result<Self> {
         let schema = examples.schema();
         let schema_digest = schema.digest();
         let ids = examples.features().outer_iter().map(|row| {

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use conclave_learning::datasets::{DATA_DIR, KNOWN, Known, KnownFile, Presence};
 use conclave_learning::features::{FeatureSpace, FeatureSpec};
 use conclave_proto::ids::FeaturesDigest;
 use conclave_student::query_selection;
@@ -29,7 +30,7 @@ pub struct DataArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the data sets inside this program
+    /// List the data sets that are known by name: licence, source, digests, and whether they are here
     List,
     /// Tell rows, shape and classes of a data set; on private rows, the output is private
     Describe(Source),
@@ -55,37 +56,50 @@ pub fn run(args: DataArgs, console: &Console) -> Result<Exit, Fault> {
     }
 }
 
-/// A data set inside the program.
-#[derive(Serialize)]
-struct BuiltIn {
-    name: &'static str,
-    what: &'static str,
-    rows: &'static str,
-    source: &'static str,
-    licence: &'static str,
+/// The folder of larger data sets, if there is one: each in a folder of its own name.
+pub(crate) fn data_dir() -> Option<PathBuf> {
+    std::env::var_os(DATA_DIR).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
-const BUILT_IN: [BuiltIn; 1] = [BuiltIn {
-    name: "optdigits",
-    what: "handwritten digits, 8×8 grey values from 0 to 16, 10 classes",
-    rows: "3823 private (30 writers); 900 pool and 897 test (13 other writers, dealt by seed)",
-    source: "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI 1998, doi 10.24432/C50P49",
-    licence: "CC BY 4.0",
-}];
+/// A data set that is known by name, and whether it can be used here.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    known: Known,
+    here: Presence,
+}
 
 fn list(console: &Console) -> Result<Exit, Fault> {
+    let folder = data_dir();
+    let listed = KNOWN.map(|known| Listed { known, here: known.presence(folder.as_deref()) });
     let words = || {
         let mut text = String::new();
-        for BuiltIn { name, what, rows, source, licence } in &BUILT_IN {
+        for Listed { known, here } in &listed {
+            let here = match here {
+                Presence::BuiltIn => "yes, inside this program".to_owned(),
+                Presence::Present => format!("yes, in the folder that {DATA_DIR} names"),
+                Presence::Absent { fix } => format!("no; {fix}"),
+            };
+            let Known { name, what, rows, .. } = known;
             let _ = writeln!(
                 text,
-                "{name}\n  what     {what}\n  rows     {rows}\n  source   {source}\n  licence  {licence}"
+                "{name}\n  what     {what}\n  rows     {rows}\n{}  here     {here}",
+                origin(known)
             );
         }
         text + "\nAny CSV file can be used by its path: conclave simulate --dataset FILE.csv --label COLUMN\n"
     };
-    console.result(words, &serde_json::json!({ "datasets": BUILT_IN }))?;
+    console.result(words, &serde_json::json!({ "datasets": listed }))?;
     Ok(Exit::Done)
+}
+
+/// Whose a data set is, under which licence, and which bytes it is.
+fn origin(known: &Known) -> String {
+    let mut text = format!("  source   {}\n  licence  {}\n", known.source, known.licence);
+    for KnownFile { name, sha256 } in known.files {
+        let _ = writeln!(text, "  SHA-256  {sha256}  {name}");
+    }
+    text
 }
 
 #[derive(Serialize)]
@@ -97,6 +111,8 @@ struct Described {
     classes: Vec<ClassRows>,
     subjects: Option<usize>,
     schema_digest: String,
+    #[serde(flatten)]
+    known: Option<Origin>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +121,15 @@ struct ClassRows {
     rows: usize,
 }
 
+#[derive(Serialize)]
+struct Origin {
+    source: &'static str,
+    licence: &'static str,
+    files: &'static [KnownFile],
+}
+
 fn describe(source: &Source, console: &Console) -> Result<Exit, Fault> {
+    let known = source.known();
     let data = source.spec()?.load()?;
     let schema = data.schema();
     let mut classes: Vec<ClassRows> =
@@ -122,8 +146,9 @@ fn describe(source: &Source, console: &Console) -> Result<Exit, Fault> {
         classes,
         subjects: data.subjects().map(distinct),
         schema_digest: FeaturesDigest::new(schema.digest()).to_string(),
+        known: known.map(|&Known { source, licence, files, .. }| Origin { source, licence, files }),
     };
-    console.result(|| described.to_text(), &described)?;
+    console.result(|| described.to_text() + &known.map(origin).unwrap_or_default(), &described)?;
     Ok(Exit::Done)
 }
 
@@ -149,8 +174,9 @@ impl Described {
 }
 
 fn manifest(pool: &Source, out: &Path, console: &Console) -> Result<Exit, Fault> {
-    let rows = pool.spec()?.load()?.without_labels();
-    let features = FeatureSpec::for_schema(rows.schema());
+    let spec = pool.spec()?;
+    let rows = spec.load()?.without_labels();
+    let features = spec.features(rows.schema());
     let space = FeatureSpace::fit(&features, &rows)?;
     let manifest = query_selection::manifest(&rows, &space).map_err(|error| {
         Fault::from_words(Exit::BadInput, "unusable-pool", "pool", "", &error.to_string())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use conclave_learning::datasets::{KNOWN, Known};
 use conclave_learning::dealing::Dealing;
 use conclave_privacy::quantity::{Delta, Epsilon};
 use conclave_privacy::unit::VotingScheme;
@@ -34,13 +35,13 @@ pub struct SimulateArgs {
 /// What the flags change of a scenario; what is absent stands as the scenario, or its default, has it.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct Overrides {
-    /// optdigits (built in), or a CSV file
+    /// optdigits (built in), mnist (from the folder CONCLAVE_DATA_DIR), or a CSV file
     #[arg(long, value_name = "NAME|PATH", help_heading = DATA)]
     pub dataset: Option<DatasetName>,
     /// The label column of a CSV file [default: the last]
     #[arg(long, value_name = "COLUMN", help_heading = DATA)]
     pub label: Option<String>,
-    /// How many organisations take part
+    /// How many organisations take part [default: 5, of mnist 10]
     #[arg(long, value_name = "N", value_parser = at_least_one("organisations"), help_heading = DATA)]
     pub organisations: Option<u32>,
     /// How many teachers in all, over all organisations
@@ -82,6 +83,9 @@ pub struct Overrides {
     /// Carry attacks out on it, and report what they came to: quick
     #[arg(long, value_name = "SUITE", hide_possible_values = true, help_heading = RUN)]
     pub attacks: Option<Suite>,
+    /// Leave out what the student is compared with: a model of all records without privacy, and other budgets
+    #[arg(long, help_heading = RUN)]
+    pub no_baseline: bool,
     /// A new directory for report, labels, student and ledger
     #[arg(long, value_name = "DIR", help_heading = RUN)]
     pub out: Option<PathBuf>,
@@ -91,8 +95,8 @@ pub struct Overrides {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
 pub enum DatasetName {
-    /// One of [`DatasetName::BUILT_IN`].
-    BuiltIn(&'static str),
+    /// One that is known by name.
+    Known(&'static Known),
     /// A text table.
     File(PathBuf),
 }
@@ -125,17 +129,12 @@ pub fn run(args: SimulateArgs, console: &Console) -> Result<Exit, Fault> {
     Ok(refusal.exit)
 }
 
-impl DatasetName {
-    /// Data sets inside the binary.
-    pub const BUILT_IN: [&'static str; 1] = ["optdigits"];
-}
-
 impl FromStr for DatasetName {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        if let Some(name) = Self::BUILT_IN.into_iter().find(|name| *name == text) {
-            return Ok(Self::BuiltIn(name));
+        if let Some(known) = Known::named(text) {
+            return Ok(Self::Known(known));
         }
         if Path::new(text).is_file() {
             return Ok(Self::File(PathBuf::from(text)));
@@ -144,8 +143,8 @@ impl FromStr for DatasetName {
             "unknown-dataset",
             "dataset",
             text,
-            "neither built in nor a file",
-            format!("use {} or the path of a CSV file", Self::BUILT_IN.join(", ")),
+            "neither known by name nor a file",
+            format!("use {} or the path of a CSV file", KNOWN.map(|known| known.name).join(", ")),
         ))
     }
 }
@@ -160,7 +159,7 @@ impl<'de> Deserialize<'de> for DatasetName {
 impl fmt::Display for DatasetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BuiltIn(name) => f.write_str(name),
+            Self::Known(known) => f.write_str(known.name),
             Self::File(path) => path.display().fmt(f),
         }
     }

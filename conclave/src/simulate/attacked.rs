@@ -55,7 +55,7 @@ pub fn attack_student(
     let command = format!("{} --server {}", command(name, scenario, plan.seed), door.address);
     lifecycle::outcome("conclave attack", async |shutdown| {
         let attacking = async {
-            let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+            let space = plan.space.clone();
             let published = published.map(StudentModel::load).transpose().map_err(fault)?;
             let student = connected(door, &shutdown).await?;
             fits(&plan, &student.0, published.as_ref())?;
@@ -94,14 +94,14 @@ async fn simulated(
 ) -> Result<Vec<Attacked>, Fault> {
     let folder = tempfile::tempdir().map_err(|error| broken("making a temporary directory", &error))?;
     let ledger = folder.path().join("ledger.db");
-    let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+    let space = &plan.space;
     let queries = query_ids(&plan.pool.select(&plan.queries));
     let step = told.1.step("Teachers learn");
     let mut world = World::with_silos(plan, |_, _| (), shutdown).await?;
     drop(step);
     let outcome = async {
-        let campaign = campaign(&mut world, plan, &space, &queries, &ledger, told.1, shutdown).await?;
-        attacks(&world, plan, &space, &queries, &campaign, part, told, shutdown).await
+        let campaign = campaign(&mut world, plan, space, &queries, &ledger, told.1, shutdown).await?;
+        attacks(&world, plan, space, &queries, &campaign, part, told, shutdown).await
     };
     let outcome = outcome.await;
     let stopped = world.stop().await;

@@ -134,15 +134,15 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let training = training.elapsed();
     drop(step);
 
-    let space = FeatureSpace::fit(&plan.features, &plan.pool)?;
+    let space = &plan.space;
     let queries = query_ids(&plan.pool.select(&plan.queries));
     let ledger = out.join(LEDGER);
     let outcome = async {
-        let campaign = campaign(&mut world, plan, &space, &queries, &ledger, progress, shutdown).await?;
+        let campaign = campaign(&mut world, plan, space, &queries, &ledger, progress, shutdown).await?;
         let attacked = match plan.scenario.attacks {
             Some(Suite::Quick) => {
                 let told = (command.as_str(), progress);
-                attacks(&world, plan, &space, &queries, &campaign, Part::All, told, shutdown).await?
+                attacks(&world, plan, space, &queries, &campaign, Part::All, told, shutdown).await?
             }
             None => Vec::new(),
         };
@@ -156,7 +156,7 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let step = progress.step("Comparing, and writing the report");
     let comparing = Instant::now();
     let evidence = Evidence::read(plan, &queries, &ledger)?;
-    let finished = tell(plan, &space, &queries, &evidence, campaign, |student, voting| Seconds {
+    let finished = tell(plan, space, &queries, &evidence, campaign, |student, voting| Seconds {
         teachers: training.as_secs_f64(),
         voting: voting.as_secs_f64(),
         student: (student + comparing.elapsed()).as_secs_f64(),
@@ -255,7 +255,12 @@ fn tell(
     let refusal = refused.map(|status| refusal(plan, &status, totals.asked)).transpose()?;
     let (shortfall, refusal) = refusal.unzip();
     let (accuracy, confusion) = measured.unzip();
-    let curve = if counts.is_empty() { Vec::new() } else { baselines::curve(plan, space, queries, &counts)? };
+    let compared = plan.scenario.baseline;
+    let curve = if counts.is_empty() || !compared {
+        Vec::new()
+    } else {
+        baselines::curve(plan, space, queries, &counts)?
+    };
     let report = ReportData {
         title: format!(
             "{}: {teachers} teachers in {} organisations, seed {}",
@@ -266,7 +271,7 @@ fn tell(
         dataset: plan.dataset.clone(),
         class_names: plan.pool.schema().class_names().to_vec(),
         scheme: plan.scenario.scheme.name().to_owned(),
-        organisations: plan.scenario.organisations,
+        organisations: plan.organisations,
         teachers,
         command: String::new(),
         settings: Vec::new(),
@@ -279,7 +284,7 @@ fn tell(
             ),
             test_size: plan.test.rows() as u64,
             test_accuracy: accuracy,
-            nonprivate_accuracy: baselines::nonprivate(plan, space)?,
+            nonprivate_accuracy: if compared { baselines::nonprivate(plan, space)? } else { None },
             public_alone_accuracy: baselines::public_alone(&plan.test),
             public_alone: baselines::PUBLIC_ALONE.to_owned(),
         },
@@ -368,6 +373,7 @@ fn settings_in_effect(
             settings.push(Setting { name: name.to_owned(), value, origin: origin.to_owned() });
         }
     };
+    from_data("organisations", plan.teachers.len().to_string(), "default");
     from_data("teachers", plan.teachers.iter().sum::<u32>().to_string(), "default");
     from_data("queries", plan.queries.len().to_string(), "default");
     from_data("seed", plan.seed.to_string(), "fresh");
@@ -381,8 +387,11 @@ fn command(scenario: Option<&Path>, overrides: &Overrides, seed: u64) -> String 
     words.extend(scenario.map(|path| quoted(&path.display().to_string())));
     let overrides = Overrides { seed: Some(seed), out: None, ..overrides.clone() };
     for (key, value) in scenario::flags(&overrides).unwrap_or_default() {
-        let value = value.as_str().map_or_else(|| value.to_string(), quoted);
-        words.push(format!("--{key} {value}"));
+        words.push(match value {
+            // A switch is there to turn something off.
+            toml::Value::Boolean(_) => format!("--no-{key}"),
+            value => format!("--{key} {}", value.as_str().map_or_else(|| value.to_string(), quoted)),
+        });
     }
     words.join(" ")
 }

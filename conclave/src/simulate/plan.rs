@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use conclave_learning::Dataset;
-use conclave_learning::datasets::{CsvSource, DatasetSpec, Splits};
+use conclave_learning::datasets::{CsvSource, DatasetSpec, KNOWN, Known, Splits};
 use conclave_learning::features::{FeatureSpace, FeatureSpec};
 use conclave_learning::partition::PartitionKey;
 use conclave_privacy::accountant::{epsilon_to_rho_within, filter_order_for, rho_to_epsilon_within};
@@ -22,6 +22,7 @@ use rand::rngs::SysRng;
 
 use super::scenario::{Files, Scenario, invalid};
 use super::world::fault;
+use crate::cli::data::data_dir;
 use crate::cli::simulate::{DatasetName, MechanismName};
 use crate::cli::{Exit, Fault};
 
@@ -36,6 +37,8 @@ pub struct Plan {
     pub dataset: String,
     /// Private rows by organisation.
     pub shards: Vec<Dataset>,
+    /// How many organisations take part.
+    pub organisations: u32,
     /// Teachers by organisation.
     pub teachers: Vec<u32>,
     /// All private rows, for the comparison without privacy.
@@ -44,8 +47,8 @@ pub struct Plan {
     pub pool: Dataset,
     /// Rows that measure the student.
     pub test: Dataset,
-    /// What the pool's features are.
-    pub features: FeatureSpec,
+    /// The representation in which everybody learns, fitted on the pool.
+    pub space: FeatureSpace,
     /// The rows of the pool to ask about, in order.
     pub queries: Vec<usize>,
     /// What is drawn per query.
@@ -70,9 +73,12 @@ impl Plan {
             Some(seed) => seed,
             None => fresh_seed()?,
         };
-        let (dataset, Splits { private, pool, test }) = split(&scenario, seed)?;
-        let teachers = teachers(&scenario, private.rows())?;
-        let shards = scenario.partition.deal(&private, scenario.organisations, seed)?;
+        let Source { name: dataset, splits: Splits { private, pool, test }, features } =
+            split(&scenario, seed)?;
+        let usual = usual(&scenario);
+        let organisations = scenario.organisations.unwrap_or(usual.organisations);
+        let teachers = teachers(scenario.teachers, organisations, usual.teachers, private.rows())?;
+        let shards = scenario.partition.deal(&private, organisations, seed)?;
         for (number, (shard, teachers)) in (1..).zip(shards.iter().zip(&teachers)) {
             if (shard.rows() as u64) < u64::from(*teachers) {
                 let fix = format!(
@@ -82,7 +88,6 @@ impl Plan {
                 return Err(invalid("teachers", teachers, &fix));
             }
         }
-        let features = FeatureSpec::for_schema(pool.schema());
         let space = FeatureSpace::fit(&features, &pool)?;
         let asked =
             scenario.queries.map_or_else(|| different(&pool).min(QUERIES), |queries| queries as usize);
@@ -96,6 +101,7 @@ impl Plan {
         check_cap(&scenario, &mechanism, &sensitivity, rho_cap, queries.len())?;
 
         scenario.seed = Some(seed);
+        scenario.organisations = Some(organisations);
         scenario.teachers = Some(all);
         scenario.queries = u32::try_from(queries.len()).ok();
         Ok(Self {
@@ -103,11 +109,12 @@ impl Plan {
             seed,
             dataset,
             shards,
+            organisations,
             teachers,
             private,
             pool,
             test,
-            features,
+            space,
             queries,
             mechanism,
             calibrated,
@@ -263,23 +270,34 @@ pub(crate) fn check_cap(
     Err(Fault::new(Exit::Budget, "budget-spent", "epsilon", value, problem, fix))
 }
 
-/// Private rows, pool and test rows, and what the data set is called.
-fn split(scenario: &Scenario, seed: u64) -> Result<(String, Splits), Fault> {
+/// What a scenario runs on.
+struct Source {
+    name: String,
+    splits: Splits,
+    features: FeatureSpec,
+}
+
+/// Private rows, pool and test rows, what the data set is called, and the features that suit it.
+fn split(scenario: &Scenario, seed: u64) -> Result<Source, Fault> {
     if let Some(files) = &scenario.files {
-        return Ok((files.private.display().to_string(), from_files(scenario, files)?));
+        let splits = from_files(scenario, files)?;
+        let features = FeatureSpec::for_schema(splits.pool.schema());
+        return Ok(Source { name: files.private.display().to_string(), splits, features });
     }
     let spec = match &scenario.dataset {
-        DatasetName::BuiltIn(_) => {
+        DatasetName::Known(known) => {
             for (key, column) in [("label", &scenario.label), ("subject", &scenario.subject)] {
                 if let Some(column) = column {
-                    return Err(invalid(key, column, "leave it out: built-in data know their columns"));
+                    return Err(invalid(key, column, "leave it out: this data set has no named columns"));
                 }
             }
-            DatasetSpec::Optdigits
+            known.spec(data_dir().as_deref())?
         }
         DatasetName::File(path) => DatasetSpec::Csv(table(scenario, path)),
     };
-    Ok((scenario.dataset.to_string(), spec.splits(seed)?))
+    let splits = spec.splits(seed)?;
+    let features = spec.features(splits.pool.schema());
+    Ok(Source { name: scenario.dataset.to_string(), splits, features })
 }
 
 /// One file for each role, with the classes that occur in the private one.
@@ -300,11 +318,19 @@ fn different(pool: &Dataset) -> usize {
     query_ids(pool).into_iter().collect::<HashSet<_>>().len()
 }
 
-/// Teachers by organisation: as equal as can be.
-fn teachers(scenario: &Scenario, rows: usize) -> Result<Vec<u32>, Fault> {
-    let organisations = scenario.organisations;
-    let suiting = u32::try_from(rows / ROWS_PER_TEACHER).unwrap_or(u32::MAX).clamp(1, TEACHERS);
-    let all = scenario.teachers.unwrap_or_else(|| suiting.max(organisations));
+/// The data set whose usual organisations and teachers hold where nobody says: the scenario's own, or of other data the
+/// first of those known.
+fn usual(scenario: &Scenario) -> &'static Known {
+    match (&scenario.dataset, &scenario.files) {
+        (DatasetName::Known(known), None) => known,
+        _ => &KNOWN[0],
+    }
+}
+
+/// Teachers by organisation, as equal as can be: `asked` in all, or as many as suit the rows, `usual` at most.
+fn teachers(asked: Option<u32>, organisations: u32, usual: u32, rows: usize) -> Result<Vec<u32>, Fault> {
+    let suiting = u32::try_from(rows / ROWS_PER_TEACHER).unwrap_or(u32::MAX).clamp(1, usual);
+    let all = asked.unwrap_or_else(|| suiting.max(organisations));
     if all < organisations {
         let fix = format!("give at least one for each of the {organisations} organisations");
         return Err(invalid("teachers", &all, &fix));
@@ -329,8 +355,6 @@ pub(crate) fn figure(votes: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Teachers where the data are large enough.
-const TEACHERS: u32 = 100;
 /// Fewer private rows than this for each teacher, and there are fewer teachers.
 const ROWS_PER_TEACHER: usize = 20;
 /// Queries where the pool is large enough.

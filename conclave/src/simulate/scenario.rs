@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use conclave_learning::TeacherSpec;
+use conclave_learning::datasets::KNOWN;
 use conclave_learning::dealing::Dealing;
 use conclave_learning::student::StudentSpec;
 use conclave_privacy::quantity::{Delta, Epsilon};
@@ -23,7 +24,7 @@ use crate::simulate::attacked::suite::Suite;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// `optdigits`, or the path of a CSV file that is dealt 80/10/10 to silos, pool and test rows.
+    /// `optdigits`, `mnist`, or the path of a CSV file that is dealt 80/10/10 to silos, pool and test rows.
     pub dataset: DatasetName,
     /// The label column of a CSV file; the last when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +36,8 @@ pub struct Scenario {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
     /// How many organisations take part.
-    pub organisations: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisations: Option<u32>,
     /// How many teachers in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teachers: Option<u32>,
@@ -79,6 +81,8 @@ pub struct Scenario {
     /// Which attacks are carried out on it; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attacks: Option<Suite>,
+    /// Whether the student is compared with a model of all records without privacy, and with other budgets.
+    pub baseline: bool,
     /// How each teacher learns.
     pub teacher: TeacherSpec,
     /// How the student learns.
@@ -100,11 +104,11 @@ pub struct Files {
 impl Default for Scenario {
     fn default() -> Self {
         Self {
-            dataset: DatasetName::BuiltIn(DatasetName::BUILT_IN[0]),
+            dataset: DatasetName::Known(&KNOWN[0]),
             label: None,
             subject: None,
             files: None,
-            organisations: 5,
+            organisations: None,
             teachers: None,
             partition: Dealing::Iid,
             scheme: VotingScheme::Ensemble,
@@ -122,6 +126,7 @@ impl Default for Scenario {
             seed: None,
             out: None,
             attacks: None,
+            baseline: true,
             teacher: TeacherSpec::default(),
             student: StudentSpec::default(),
         }
@@ -134,9 +139,7 @@ impl Scenario {
         let nothing = std::iter::empty::<(OsString, OsString)>();
         let loaded = config::load_from::<Self>(file, NO_VARIABLES, nothing, flags(overrides)?)?;
         let Self { organisations, teachers, queries, .. } = loaded.value;
-        for (key, count) in
-            [("organisations", Some(organisations)), ("teachers", teachers), ("queries", queries)]
-        {
+        for (key, count) in [("organisations", organisations), ("teachers", teachers), ("queries", queries)] {
             if count == Some(0) {
                 return Err(invalid(key, &0, "give a whole number from 1"));
             }
@@ -209,6 +212,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
         seed,
         out,
         attacks,
+        no_baseline,
     } = overrides;
     let seed = seed.map(|seed| {
         i64::try_from(seed)
@@ -237,6 +241,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
     put("queries", queries.map(Into::into));
     put("seed", seed.transpose()?.map(Into::into));
     put("attacks", attacks.map(|Suite::Quick| text("quick".to_owned())));
+    put("baseline", no_baseline.then_some(false.into()));
     put("out", out.as_ref().map(|out| text(out.display().to_string())));
     Ok(table)
 }
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn a_written_scenario_reads_as_itself() {
         let scenario = Scenario {
-            organisations: 3,
+            organisations: Some(3),
             mechanism: MechanismName::ConfidentGnMax,
             threshold: Some(60.0),
             partition: Dealing::By { column: "label".to_owned() },
@@ -281,7 +286,7 @@ mod tests {
     fn flags_win_over_the_file_and_the_report_says_where_a_setting_came_from() {
         let overrides = Overrides { organisations: Some(4), seed: Some(9), ..Overrides::default() };
         let loaded = read("organisations = 3\nepsilon = 2.0\n", &overrides).unwrap();
-        assert_eq!((loaded.value.organisations, loaded.value.epsilon.get()), (4, 2.0));
+        assert_eq!((loaded.value.organisations, loaded.value.epsilon.get()), (Some(4), 2.0));
         let origin = |name: &str| {
             let found = settings(&loaded).unwrap().into_iter().find(|setting| setting.name == name);
             found.map(|setting| setting.origin)

@@ -72,7 +72,7 @@ impl World {
             Fault::new(Exit::Other, "no-directory", "temporary directory", "", error, "make room for it")
         })?;
         let stop = CancellationToken::new();
-        let pool = Arc::new(PublicPool::new(plan.pool.clone(), &plan.features).map_err(fault)?);
+        let pool = Arc::new(PublicPool::in_space(plan.pool.clone(), plan.space.clone()).map_err(fault)?);
         let total = (plan.shards.len() * pool.manifest().queries().len()) as u64;
         let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let mut preparing = JoinSet::new();

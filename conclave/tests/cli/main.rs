@@ -128,7 +128,7 @@ fn a_value_that_does_not_exist_is_refused_with_those_that_do() {
         ("--mechanism", "interactive-gnmax", "lnmax, gnmax, confident-gnmax"),
         ("--scheme", "neighbours", "ensemble"),
         ("--partition", "alphabetical", "iid, dirichlet:ALPHA, by:COLUMN"),
-        ("--dataset", "mnist", "optdigits"),
+        ("--dataset", "cifar", "optdigits, mnist"),
     ] {
         let output = conclave(&["simulate", flag, value]);
         assert_eq!(output.status.code(), Some(2), "{flag}");
@@ -221,12 +221,37 @@ fn built_in_data_are_listed_with_licence_and_source_and_described() {
     let listed = json(&conclave(&["--format", "json", "data", "list"]));
     assert_eq!(listed["datasets"][0]["name"], "optdigits");
     assert!(listed["datasets"][0]["licence"].as_str().unwrap().contains("CC BY"));
+    assert_eq!(listed["datasets"][0]["here"]["state"], "built-in");
     let described = json(&conclave(&["--format", "json", "data", "describe", "optdigits"]));
     assert_eq!(described["rows"], 3823);
+    assert_eq!(described["files"], listed["datasets"][0]["files"]);
     assert_eq!(described["shape"], serde_json::json!([8, 8]));
     assert_eq!(described["classes"].as_array().unwrap().len(), 10);
     let words = stdout(&conclave(&["data", "describe", "optdigits"]));
     assert!(words.contains("3823") && words.contains("8×8 (64 features)"), "{words}");
+}
+
+#[test]
+fn data_that_are_not_here_are_listed_with_what_would_bring_them() {
+    let scratch = Scratch::new();
+    let list = |folder: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
+        let listed =
+            command.args(["--format", "json", "data", "list"]).env("CONCLAVE_DATA_DIR", folder).output();
+        json(&listed.unwrap())["datasets"][1].clone()
+    };
+    let absent = list("");
+    assert_eq!((&absent["name"], &absent["shape"]), (&"mnist".into(), &serde_json::json!([28, 28])));
+    assert!(absent["licence"].as_str().unwrap().contains("CC BY-SA"));
+    assert_eq!(absent["files"].as_array().unwrap().len(), 4);
+    assert_eq!(absent["here"]["state"], "absent");
+    assert!(absent["here"]["fix"].as_str().unwrap().contains("CONCLAVE_DATA_DIR"), "{absent}");
+    fs::create_dir_all(scratch.path("data/mnist")).unwrap();
+    for file in absent["files"].as_array().unwrap() {
+        assert_eq!(list(&scratch.path("data"))["here"]["state"], "absent");
+        scratch.file(&format!("data/mnist/{}.gz", file["name"].as_str().unwrap()), b"");
+    }
+    assert_eq!(list(&scratch.path("data"))["here"]["state"], "present");
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! Where rows come from: the embedded optdigits, or files in CSV, IDX or NPY, plain or gzipped.
+//! Where rows come from: the embedded optdigits, MNIST, or files in CSV, IDX or NPY, plain or gzipped.
 
 mod arrays;
+mod catalogue;
 mod csv;
 mod gzip;
 mod idx;
+mod mnist;
 mod npy;
 mod optdigits;
 
@@ -11,7 +13,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, Result};
+use crate::features::FeatureSpec;
+use crate::{Dataset, Error, Result, Schema};
+pub use catalogue::{DATA_DIR, KNOWN, Known, KnownFile, Presence};
 pub use csv::CsvSource;
 
 /// The three roles of rows in a simulation.
@@ -31,6 +35,11 @@ pub struct Splits {
 pub enum DatasetSpec {
     /// The embedded handwritten digits.
     Optdigits,
+    /// MNIST's four files, plain or gzipped, whose unpacked bytes must be the canonical ones.
+    Mnist {
+        /// Where they are.
+        folder: PathBuf,
+    },
     /// A text table.
     Csv(CsvSource),
     /// Arrays in IDX, as MNIST is distributed.
@@ -56,10 +65,11 @@ pub enum DatasetSpec {
 }
 
 impl DatasetSpec {
-    /// All rows of the files as one data set; of optdigits, the private ones.
+    /// All rows of the files as one data set; of optdigits and MNIST, the private ones.
     pub fn load(&self) -> Result<Dataset> {
         match self {
             Self::Optdigits => optdigits::private(),
+            Self::Mnist { folder } => mnist::private(folder),
             Self::Csv(source) => source.load(),
             Self::Idx { examples, labels, classes } => idx::load(examples, labels, *classes),
             Self::Npy { examples, labels, classes } => npy::load(examples, labels, *classes),
@@ -68,13 +78,16 @@ impl DatasetSpec {
 
     /// Private rows, pool and test rows for a simulation. Of optdigits, all 3,823 rows of the training writers are
     /// private; of the 1,797 rows of the test writers, 900 dealt by `seed` are the pool and the other 897 the test
-    /// rows. Anything else is dealt 80/10/10 by `seed`; a subject's rows may then be in several of the three, but in
+    /// rows. Of MNIST the 60,000 training images are private, the first 9,000 test images are the pool and the last 1,000
+    /// the test rows, whatever the seed. Anything else is dealt 80/10/10 by `seed`; a subject's rows may then be in several of the three, but in
     /// only one organisation.
     ///
     /// Refused, besides what [`DatasetSpec::load`] refuses: fewer than 10 rows.
     pub fn splits(&self, seed: u64) -> Result<Splits> {
-        if matches!(self, Self::Optdigits) {
-            return optdigits::splits(seed);
+        match self {
+            Self::Optdigits => return optdigits::splits(seed),
+            Self::Mnist { folder } => return mnist::splits(folder),
+            _ => {}
         }
         let all = self.load()?;
         let tenth = all.rows() / 10;
@@ -87,5 +100,14 @@ impl DatasetSpec {
         }
         let [private, pool, test] = all.split([all.rows() - 2 * tenth, tenth, tenth], seed)?;
         Ok(Splits { private, pool, test })
+    }
+
+    /// The features that suit it: for MNIST deskewed histograms of oriented gradients in 100 components, otherwise what
+    /// suits the shape of its examples.
+    pub fn features(&self, schema: &Schema) -> FeatureSpec {
+        match self {
+            Self::Mnist { .. } => FeatureSpec::DeskewedHog { bins: 9, cell: 4, components: 100 },
+            _ => FeatureSpec::for_schema(schema),
+        }
     }
 }

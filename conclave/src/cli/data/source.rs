@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use conclave_learning::datasets::{CsvSource, DatasetSpec};
+use conclave_learning::datasets::{CsvSource, DatasetSpec, Known};
 
+use super::data_dir;
 use crate::cli::Fault;
 use crate::cli::simulate::DatasetName;
 
 /// Which data set.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// optdigits (built in), a CSV file, or examples in NPY or IDX, plain or gzipped
+    /// optdigits (built in), mnist (from the folder CONCLAVE_DATA_DIR), a CSV file, or examples in NPY or IDX, plain or gzipped
     #[arg(value_name = "NAME|PATH")]
     dataset: DatasetName,
     /// The label column of a CSV file [default: the last]
@@ -25,10 +26,18 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// What is known of it beside its rows.
+    pub(super) fn known(&self) -> Option<&'static Known> {
+        match &self.dataset {
+            DatasetName::Known(known) => Some(known),
+            DatasetName::File(_) => None,
+        }
+    }
+
     /// As a configuration would name it.
     pub(super) fn spec(&self) -> Result<DatasetSpec, Fault> {
         let path = match &self.dataset {
-            DatasetName::BuiltIn(_) => return Ok(DatasetSpec::Optdigits),
+            DatasetName::Known(known) => return Ok(known.spec(data_dir().as_deref())?),
             DatasetName::File(path) => path.clone(),
         };
         let labels = || {

@@ -175,7 +175,7 @@ fn attack(
         let counts = lying_teachers::counts(&ballots, truth, 0);
         let teachers = &plan.teachers;
         let honest = Honest { counts: &counts, truth, teachers, law: ArgmaxLaw::of(&plan.mechanism) };
-        let silos: Vec<u32> = (0..=SILOS_MAX.min(plan.scenario.organisations)).collect();
+        let silos: Vec<u32> = (0..=SILOS_MAX.min(plan.organisations)).collect();
         let step = progress.counted("Attack: poisoned silos", silos.len() as u64);
         let mut world = Consortium::new(plan.clone(), space.clone(), clean, shutdown);
         let poisoned = poisoning::run(&mut world, &honest, &silos, || step.advance(1)).map_err(fault)?;
