@@ -13,8 +13,8 @@ use std::time::Duration;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -71,6 +71,9 @@ impl Gate {
             .with_client_cert_verifier(Arc::new(Noting(verifier)))
             .with_single_cert(chain, key)?;
         config.alpn_protocols.push(HTTP_2.to_vec());
+        // A session that is resumed is not verified again: it would outlive the certificate that began it.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Self { acceptor: Arc::new(config).into(), timeout, own, repeats: Repeats::default() })
     }
 

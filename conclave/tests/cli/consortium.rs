@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::binary::{Running, Scratch, conclave};
 
@@ -136,6 +137,14 @@ fn table(start: usize, rows: usize) -> String {
 }
 
 pub(crate) fn free_port() -> SocketAddr {
-    // Somebody else may take it in between; nobody does on a test machine.
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+    // Below the ports that systems give to whoever dials out: one that is free now is not taken by the next call of another
+    // test. Processes begin at different ones.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(211).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + u16::try_from(number % 20_000).expect("below 20,000");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("a bound port has an address");
+        }
+    }
 }

@@ -8,8 +8,12 @@ use conclave_service::authority::Authority;
 use conclave_service::channel::connect;
 use conclave_service::clock::WallClock;
 use conclave_service::{ChannelLimits, ClientTransport, Kit, Role, ServerLimits, ServerTransport};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::DefaultGuard;
 
@@ -133,4 +137,35 @@ async fn a_scanner_cannot_flood_the_log_and_a_probe_of_the_port_is_no_refusal() 
         let _ = scanner.read_to_end(&mut Vec::new()).await;
     }
     assert_eq!(log.refusals().len(), 1, "{:?}", log.refusals());
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_every_connection_and_not_once_for_a_session() {
+    let ours = authority();
+    let serving = ServerTransport::Mutual(kit(&ours, Role::Teacher, "t1"));
+    let server = serve(serving, ServerLimits::default(), &CancellationToken::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    kit(&ours, Role::Aggregator, "a1").save(folder.path()).unwrap();
+    let pem = |file: &str| std::fs::read(folder.path().join(file)).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&pem("ca.pem")).unwrap()).unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(&pem("cert.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(&pem("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols.push(b"h2".to_vec());
+    let connector = TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from(party(Role::Teacher, "t1").dns_name()).unwrap();
+    for _ in 0..2 {
+        let socket = TcpStream::connect(server.address()).await.unwrap();
+        let mut stream = connector.connect(name.clone(), socket).await.unwrap();
+        // The first bytes of HTTP/2; whatever lets a client resume the session comes before them.
+        stream.read_u8().await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+    }
 }
