@@ -19,6 +19,7 @@ use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore,
     ServerConfig, SignatureScheme,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -38,6 +39,22 @@ pub(crate) struct Gate {
     own: Identity,
     repeats: Repeats,
 }
+
+/// Closes a connection that was refused so that the caller reads why: closing it with bytes unread would reset it, and take
+/// the alert away from a caller who has not read it yet.
+async fn part(mut connection: Connection) {
+    let end = async {
+        connection.shutdown().await?;
+        tokio::io::copy(&mut connection.take(LAST_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // Whoever does not end it in time, or says more than that, is cut off.
+    let _ = tokio::time::timeout(LINGER, end).await;
+}
+
+/// How long a refused caller has to end its side.
+const LINGER: Duration = Duration::from_secs(1);
+/// What a refused caller may have sent already.
+const LAST_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a handshake failed, in words for the server's operator.
 struct Refused {
@@ -102,13 +119,19 @@ impl Gate {
     async fn shake(&self, connection: Connection) -> Option<TlsStream<Connection>> {
         let address = connection.connect_info().remote_addr();
         let handshake = async {
-            let outcome = tokio::time::timeout(self.timeout, self.acceptor.accept(connection)).await;
+            let accepting = self.acceptor.accept(connection).into_fallible();
+            let outcome = tokio::time::timeout(self.timeout, accepting).await;
             (outcome, CLAIMED.with(|claimed| claimed.borrow_mut().take()))
         };
         let (outcome, claimed) = CLAIMED.scope(RefCell::default(), handshake).await;
         let refused = match outcome {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(fault)) => self.explain(&fault),
+            Ok(Err((fault, connection))) => {
+                let refused = self.explain(&fault);
+                self.tell(address, claimed.as_deref(), refused);
+                part(connection).await;
+                return None;
+            }
             Err(_) => Some(Refused {
                 reason: "HANDSHAKE_TIMEOUT",
                 problem: format!("no TLS handshake within {} ms", self.timeout.as_millis()),

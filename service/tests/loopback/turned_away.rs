@@ -1,6 +1,7 @@
 //! Who is turned away before the first call: the server's log says who came, why it was refused and what to do.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::DefaultGuard;
 
@@ -139,13 +141,10 @@ async fn a_scanner_cannot_flood_the_log_and_a_probe_of_the_port_is_no_refusal() 
     assert_eq!(log.refusals().len(), 1, "{:?}", log.refusals());
 }
 
-#[tokio::test]
-async fn a_certificate_is_verified_at_every_connection_and_not_once_for_a_session() {
-    let ours = authority();
-    let serving = ServerTransport::Mutual(kit(&ours, Role::Teacher, "t1"));
-    let server = serve(serving, ServerLimits::default(), &CancellationToken::new()).await;
+/// A client that shows `caller`'s certificate to servers of its authority.
+fn dialler(caller: &Kit) -> TlsConnector {
     let folder = tempfile::tempdir().unwrap();
-    kit(&ours, Role::Aggregator, "a1").save(folder.path()).unwrap();
+    caller.save(folder.path()).unwrap();
     let pem = |file: &str| std::fs::read(folder.path().join(file)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem("ca.pem")).unwrap()).unwrap();
@@ -159,13 +158,41 @@ async fn a_certificate_is_verified_at_every_connection_and_not_once_for_a_sessio
         .with_client_auth_cert(chain, key)
         .unwrap();
     config.alpn_protocols.push(b"h2".to_vec());
-    let connector = TlsConnector::from(Arc::new(config));
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn dial(connector: &TlsConnector, server: SocketAddr) -> TlsStream<TcpStream> {
     let name = ServerName::try_from(party(Role::Teacher, "t1").dns_name()).unwrap();
+    connector.connect(name, TcpStream::connect(server).await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_every_connection_and_not_once_for_a_session() {
+    let ours = authority();
+    let serving = ServerTransport::Mutual(kit(&ours, Role::Teacher, "t1"));
+    let server = serve(serving, ServerLimits::default(), &CancellationToken::new()).await;
+    let connector = dialler(&kit(&ours, Role::Aggregator, "a1"));
     for _ in 0..2 {
-        let socket = TcpStream::connect(server.address()).await.unwrap();
-        let mut stream = connector.connect(name.clone(), socket).await.unwrap();
+        let mut stream = dial(&connector, server.address()).await;
         // The first bytes of HTTP/2; whatever lets a client resume the session comes before them.
         stream.read_u8().await.unwrap();
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
     }
+}
+
+#[tokio::test]
+async fn a_caller_that_is_refused_in_the_middle_of_what_it_sends_can_read_why() {
+    let ours = authority();
+    let serving = ServerTransport::Mutual(kit(&ours, Role::Teacher, "t1"));
+    let server = serve(serving, ServerLimits::default(), &CancellationToken::new()).await;
+    let expired = issued(&ours, Role::Aggregator, "a1", WallClock::now_ms() - 10 * DAY_MS);
+    let mut stream = dial(&dialler(&expired), server.address()).await;
+    // With TLS 1.3 a client is done before the server has seen its certificate, and goes on to what it came for.
+    for _ in 0..3 {
+        stream.write_all(&[0; 1000]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refusal = stream.read_u8().await.unwrap_err().to_string();
+    assert!(refusal.to_lowercase().contains("certificateexpired"), "{refusal}");
 }
