@@ -3,7 +3,7 @@
 //! The target is converted once into ρ, rounded down ([`epsilon_to_rho_within`]); the answer is found on the integer
 //! grid by the prices that the filter enforces, so the scale that is returned fits exactly. With published prices one lattice
 //! step less does not; with exact ones, each of which is a search, one thousandth less does not. Where to search is told by
-//! estimates ([`PrivacyEvent::price_near`]), which cost next to nothing; for pictures they are enough ([`Goal::near`]).
+//! estimates, which cost next to nothing; for pictures they are enough ([`Goal::near`]).
 
 use crate::Error;
 use crate::accountant::epsilon_to_rho_within;
