@@ -91,6 +91,93 @@ fn a_seed_repeats_everything_but_the_time_whatever_the_threads() {
 }
 
 #[test]
+fn silos_in_processes_of_their_own_vote_as_those_in_one_process_and_each_leaves_a_log() {
+    let scratch = Scratch::new();
+    let row = |row: usize| {
+        let state = ["ill", "well"][row % 2];
+        format!("{},{},{},{state}", row % 2 * 3 + row % 5, row * 7 % 11, row % 90)
+    };
+    let rows: Vec<String> = (0..400).map(row).collect();
+    let table = scratch.file("wards.csv", &format!("a,\"b, c\",patient,state\n{}\n", rows.join("\n")));
+    let subject = scratch.file(
+        "subject.toml",
+        &format!(
+            "dataset = {table:?}\nsubject = 'patient'\norganisations = 2\nteachers = 20\nqueries = 15\nseed = 3\n\
+             epsilon = 8.0\nunit = {{ subject = {{ max_silos_per_subject = 1 }} }}\npartition = 'by:subject'\n"
+        ),
+    );
+    for (case, silos) in [(SMALL.to_vec(), 3), (vec![subject.to_str().unwrap()], 2)] {
+        let run = |more: &[&str]| {
+            let mut result = json(&scratch.run(&[&case, more].concat()));
+            let labels = result["artifacts"]["labels"].as_str().unwrap_or_else(|| panic!("{result}"));
+            let labels = std::fs::read(scratch.path(labels)).unwrap();
+            let artifacts = result["artifacts"].take();
+            result
+                .as_object_mut()
+                .unwrap()
+                .retain(|key, _| !["seconds", "artifacts", "command"].contains(&key.as_str()));
+            (result, labels, artifacts)
+        };
+        let (here, apart) = (run(&[]), run(&["--processes"]));
+        assert_eq!(here.0, apart.0);
+        assert_eq!(here.1, apart.1, "the labels, byte by byte");
+        assert_eq!(here.2.get("logs"), None);
+        let logs = scratch.path(apart.2["logs"].as_str().unwrap());
+        for silo in 1..=silos {
+            let log = std::fs::read_to_string(logs.join(format!("organisation-{silo}.log"))).unwrap();
+            assert!(log.contains("listening") && log.contains("the guard's book is closed"), "{log}");
+        }
+    }
+}
+
+/// The processes that `parent` has started, once they are `count`.
+#[cfg(target_os = "linux")]
+fn children(parent: u32, count: usize) -> Vec<u32> {
+    for _ in 0..1_000 {
+        let found = Command::new("pgrep").args(["--parent", &parent.to_string()]).output().unwrap();
+        let found: Vec<u32> =
+            String::from_utf8(found.stdout).unwrap().lines().map(|pid| pid.parse().unwrap()).collect();
+        if found.len() == count {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{parent} never had {count} children")
+}
+
+#[cfg(target_os = "linux")]
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_silo_whose_process_dies_ends_the_run_with_its_name() {
+    let scratch = Scratch::new();
+    let run =
+        scratch.command(&[&SMALL[..], &["--processes"]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    kill(children(run.id(), 3)[1]);
+    let output = run.wait_with_output().unwrap();
+    refused(&output, 5, &["silo-ended", "organisation-", "signal: 9"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn silos_in_processes_of_their_own_never_outlive_the_simulation() {
+    let scratch = Scratch::new();
+    let mut run =
+        scratch.command(&[&SMALL[..], &["--processes"]].concat()).stdout(Stdio::null()).spawn().unwrap();
+    let silos = children(run.id(), 3);
+    kill(run.id());
+    run.wait().unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while silos.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+        assert!(std::time::Instant::now() < end, "a silo is left behind");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn a_budget_one_release_short_is_refused_with_the_numbers_and_asks_nothing() {
     let scratch = Scratch::new();
     let with = |queries: &str| scratch.run(&["--seed", "1", "--sigma", "15.43", "--queries", queries]);

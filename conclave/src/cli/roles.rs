@@ -12,6 +12,7 @@ use conclave_student::config::{ENV_PREFIX as STUDENT_VARIABLES, StudentConfig};
 use conclave_teacher_node::TeacherNodeConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::{Console, Exit, Fault};
 
@@ -73,6 +74,24 @@ struct RunArgs {
     /// Print the settings in effect with their origins, and do nothing else
     #[arg(long)]
     print_config: bool,
+    /// Stop when standard input ends, as on a signal: for a parent process that must not leave this one behind
+    #[arg(long)]
+    until_input_ends: bool,
+}
+
+impl RunArgs {
+    /// Asks the role to stop when standard input ends, if that was wanted.
+    fn watch_input(&self, shutdown: &CancellationToken) {
+        if !self.until_input_ends {
+            return;
+        }
+        let shutdown = shutdown.clone();
+        // A thread of its own: one that reads cannot be cancelled, and must not keep the runtime from ending.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            shutdown.cancel();
+        });
+    }
 }
 
 /// Runs a teacher node.
@@ -81,7 +100,10 @@ pub fn teacher(args: TeacherArgs, console: &Console) -> Result<Exit, Fault> {
     let Some(loaded) = settings::<TeacherNodeConfig>(&args, TEACHER_VARIABLES, console)? else {
         return Ok(Exit::Done);
     };
-    lifecycle::outcome("teacher", async |shutdown| conclave_teacher_node::run(&loaded, shutdown).await)?;
+    lifecycle::outcome("teacher", async |shutdown| {
+        args.watch_input(&shutdown);
+        conclave_teacher_node::run(&loaded, shutdown).await
+    })?;
     Ok(Exit::Done)
 }
 
@@ -91,7 +113,10 @@ pub fn aggregator(args: AggregatorArgs, console: &Console) -> Result<Exit, Fault
     let Some(loaded) = settings::<AggregatorConfig>(&args, AGGREGATOR_VARIABLES, console)? else {
         return Ok(Exit::Done);
     };
-    lifecycle::outcome("aggregator", async |shutdown| conclave_aggregator::run(&loaded, shutdown).await)?;
+    lifecycle::outcome("aggregator", async |shutdown| {
+        args.watch_input(&shutdown);
+        conclave_aggregator::run(&loaded, shutdown).await
+    })?;
     Ok(Exit::Done)
 }
 
@@ -104,7 +129,10 @@ pub fn student(args: StudentArgs, console: &Console) -> Result<Exit, Fault> {
     let Some(loaded) = settings::<StudentConfig>(&args, STUDENT_VARIABLES, console)? else {
         return Ok(Exit::Done);
     };
-    lifecycle::outcome("student", async |shutdown| conclave_student::run(&loaded, shutdown).await)?;
+    lifecycle::outcome("student", async |shutdown| {
+        args.watch_input(&shutdown);
+        conclave_student::run(&loaded, shutdown).await
+    })?;
     Ok(Exit::Done)
 }
 

@@ -17,7 +17,7 @@ use crate::simulate::attacked::suite::Suite;
 
 /// Run everything on this machine: silos, votes, noise, budget, student, report
 ///
-/// The production services run in one process over mutual TLS on loopback. Without arguments: handwritten digits, dealt
+/// The production services run over mutual TLS on loopback, in one process unless --processes is given. Without arguments: handwritten digits, dealt
 /// to organisations, with noise calibrated to the budget. The noise comes from a seed, so nothing that a simulation
 /// makes is private.
 #[derive(Debug, clap::Args)]
@@ -83,6 +83,9 @@ pub struct Overrides {
     /// Carry attacks out on it, and report what they came to: quick
     #[arg(long, value_name = "SUITE", hide_possible_values = true, help_heading = RUN)]
     pub attacks: Option<Suite>,
+    /// Run every organisation in an operating-system process of its own, from files of its own; same labels, a little slower
+    #[arg(long, help_heading = RUN)]
+    pub processes: bool,
     /// Leave out what the student is compared with: a model of all records without privacy, and other budgets
     #[arg(long, help_heading = RUN)]
     pub no_baseline: bool,

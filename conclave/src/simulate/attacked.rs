@@ -97,7 +97,7 @@ async fn simulated(
     let space = &plan.space;
     let queries = query_ids(&plan.pool.select(&plan.queries));
     let step = told.1.step("Teachers learn");
-    let mut world = World::with_silos(plan, |_, _| (), shutdown).await?;
+    let mut world = World::with_silos(plan, None, |_, _| (), shutdown).await?;
     drop(step);
     let outcome = async {
         let campaign = campaign(&mut world, plan, space, &queries, &ledger, told.1, shutdown).await?;

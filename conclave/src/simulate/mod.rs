@@ -74,6 +74,9 @@ pub struct Artifacts {
     pub ledger: Option<PathBuf>,
     /// The student model.
     pub student: Option<PathBuf>,
+    /// A folder with a log of each silo, where silos were processes of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<PathBuf>,
 }
 
 /// Runs the scenario under the overrides.
@@ -130,7 +133,9 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     let step = Arc::new(step);
     let bar = Arc::clone(&step);
     let training = Instant::now();
-    let mut world = World::with_silos(plan, move |done, _| bar.reached(done), shutdown).await?;
+    let logs = plan.scenario.processes.then(|| out.join("logs"));
+    let mut world =
+        World::with_silos(plan, logs.as_deref(), move |done, _| bar.reached(done), shutdown).await?;
     let training = training.elapsed();
     drop(step);
 
@@ -167,6 +172,7 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
     report.command = command;
     report.attacks = attacked;
     let artifacts = write(&out, &report, &evidence.labels(&queries), model.as_ref(), &ledger)?;
+    let artifacts = Artifacts { logs, ..artifacts };
     drop(step);
     Ok(Finished { report, artifacts, refusal })
 }
@@ -190,7 +196,11 @@ pub(crate) async fn campaign(
         client.submit(queries).await?;
         client.follow(queries, &mut labels, |progress| step.reached(progress.settled as u64)).await
     };
-    let ended = shutdown.run_until_cancelled(asking).await.ok_or_else(interrupted)?.map_err(fault)?;
+    let asking = shutdown.run_until_cancelled(asking);
+    let ended = tokio::select! {
+        ended = asking => ended.ok_or_else(interrupted)?.map_err(fault)?,
+        fault = world.silo_lost() => return Err(fault),
+    };
     let refused = match ended {
         Ended::Completed => None,
         Ended::BudgetSpent => Some(client.status().await.map_err(fault)?),
@@ -360,6 +370,7 @@ fn write(
         labels: Some(labels),
         ledger: Some(ledger.to_owned()),
         student: model.map(|_| student),
+        logs: None,
     })
 }
 
@@ -388,8 +399,7 @@ fn command(scenario: Option<&Path>, overrides: &Overrides, seed: u64) -> String 
     let overrides = Overrides { seed: Some(seed), out: None, ..overrides.clone() };
     for (key, value) in scenario::flags(&overrides).unwrap_or_default() {
         words.push(match value {
-            // A switch is there to turn something off.
-            toml::Value::Boolean(_) => format!("--no-{key}"),
+            toml::Value::Boolean(on) => format!("--{}{key}", if on { "" } else { "no-" }),
             value => format!("--{key} {}", value.as_str().map_or_else(|| value.to_string(), quoted)),
         });
     }

@@ -47,6 +47,8 @@ pub struct Plan {
     pub pool: Dataset,
     /// Rows that measure the student.
     pub test: Dataset,
+    /// Which features suit the data.
+    pub features: FeatureSpec,
     /// The representation in which everybody learns, fitted on the pool.
     pub space: FeatureSpace,
     /// The rows of the pool to ask about, in order.
@@ -114,6 +116,7 @@ impl Plan {
             private,
             pool,
             test,
+            features,
             space,
             queries,
             mechanism,
@@ -126,10 +129,15 @@ impl Plan {
 
     /// What a silo's rows are dealt to its teachers with: from the seed, as everything in a simulation.
     pub fn partition_key(&self, organisation: usize) -> PartitionKey {
+        PartitionKey::new(self.partition_key_bytes(organisation))
+    }
+
+    /// That key as it stands in the silo's file.
+    pub fn partition_key_bytes(&self, organisation: usize) -> [u8; 32] {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&(organisation as u64).to_le_bytes());
-        PartitionKey::new(key)
+        key
     }
 
     /// What a query costs at worst.

@@ -81,6 +81,8 @@ pub struct Scenario {
     /// Which attacks are carried out on it; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attacks: Option<Suite>,
+    /// Whether every organisation runs in an operating-system process of its own.
+    pub processes: bool,
     /// Whether the student is compared with a model of all records without privacy, and with other budgets.
     pub baseline: bool,
     /// How each teacher learns.
@@ -126,6 +128,7 @@ impl Default for Scenario {
             seed: None,
             out: None,
             attacks: None,
+            processes: false,
             baseline: true,
             teacher: TeacherSpec::default(),
             student: StudentSpec::default(),
@@ -212,6 +215,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
         seed,
         out,
         attacks,
+        processes,
         no_baseline,
     } = overrides;
     let seed = seed.map(|seed| {
@@ -241,6 +245,7 @@ pub fn flags(overrides: &Overrides) -> Result<toml::Table, Fault> {
     put("queries", queries.map(Into::into));
     put("seed", seed.transpose()?.map(Into::into));
     put("attacks", attacks.map(|Suite::Quick| text("quick".to_owned())));
+    put("processes", processes.then_some(true.into()));
     put("baseline", no_baseline.then_some(false.into()));
     put("out", out.as_ref().map(|out| text(out.display().to_string())));
     Ok(table)

@@ -116,6 +116,7 @@ pub fn to_text(report: &ReportData, artifacts: &Artifacts) -> String {
         ("Labels as CSV", &artifacts.labels),
         ("Ledger", &artifacts.ledger),
         ("Student model", &artifacts.student),
+        ("Logs of silos", &artifacts.logs),
     ];
     for (what, path) in files.into_iter().filter_map(|(what, path)| Some((what, path.as_ref()?))) {
         lines.push(format!("{what:<NAMES$}{}", path.display()));
@@ -166,6 +167,7 @@ mod tests {
             labels: Some(PathBuf::from("run/labels.csv")),
             ledger: Some(PathBuf::from("run/ledger.sqlite")),
             student: None,
+            logs: None,
         }
     }
 

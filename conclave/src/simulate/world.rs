@@ -2,11 +2,16 @@
 //!
 //! A throw-away authority certifies everybody. Every silo's node, the aggregator and the student are those of a cluster;
 //! only the noise differs, which comes from the seed. The simulation holds every key, so it may look where no party of a
-//! real campaign can: [`World::counts`] asks the nodes for votes as the aggregator does.
+//! real campaign can: [`World::counts`] asks the nodes for votes as the aggregator does. With `processes`, every silo's
+//! node is an operating-system process of its own (`process`); labels and charges are the same.
+
+mod node;
+mod process;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use conclave_aggregator::{
     AccountSettings, Aggregator, CampaignSettings, Flow, NodeSettings, Settings, Transport,
@@ -34,6 +39,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::node::{Node, Place};
+use self::process::Starting;
 use super::plan::Plan;
 use crate::cli::{Exit, Fault};
 
@@ -52,18 +59,22 @@ pub struct Door {
 /// Nodes that listen, and the aggregator once it is there.
 pub struct World {
     authority: Authority,
-    nodes: Vec<conclave_teacher_node::Running>,
+    nodes: Vec<Node>,
     aggregator: Option<conclave_aggregator::Running>,
     student: Option<conclave_service::RunningServer>,
     stop: CancellationToken,
-    /// The silos' books and keys; gone with the simulation.
-    _silos: TempDir,
+    /// Cancelled when a process of a silo has ended.
+    lost: CancellationToken,
+    /// The silos' files; gone with the simulation.
+    silos: TempDir,
 }
 
 impl World {
-    /// Trains every silo's teachers, and lets the nodes listen. `progress` is told how many votes of how many are cast.
+    /// Trains every silo's teachers, and lets the nodes listen. `progress` is told how many votes of how many are cast. Nodes
+    /// in processes of their own log into `logs`, if anywhere.
     pub async fn with_silos(
         plan: &Plan,
+        logs: Option<&Path>,
         progress: impl Fn(u64, u64) + Clone + Send + Sync + 'static,
         shutdown: &CancellationToken,
     ) -> Result<Self, Fault> {
@@ -71,41 +82,83 @@ impl World {
         let silos = tempfile::tempdir().map_err(|error| {
             Fault::new(Exit::Other, "no-directory", "temporary directory", "", error, "make room for it")
         })?;
-        let stop = CancellationToken::new();
+        let (stop, lost) = (CancellationToken::new(), CancellationToken::new());
+        let nodes = Vec::new();
+        let mut world = Self { authority, nodes, aggregator: None, student: None, stop, lost, silos };
+        let starting = async {
+            if plan.scenario.processes {
+                world.start_processes(plan, logs, progress).await
+            } else {
+                world.start_nodes(plan, progress).await
+            }
+        };
+        shutdown.run_until_cancelled(starting).await.ok_or_else(interrupted)??;
+        Ok(world)
+    }
+
+    /// Every silo's node in this process.
+    async fn start_nodes(
+        &mut self,
+        plan: &Plan,
+        progress: impl Fn(u64, u64) + Clone + Send + 'static,
+    ) -> Result<(), Fault> {
         let pool = Arc::new(PublicPool::in_space(plan.pool.clone(), plan.space.clone()).map_err(fault)?);
         let total = (plan.shards.len() * pool.manifest().queries().len()) as u64;
-        let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let done = Arc::new(AtomicU64::new(0));
         let mut preparing = JoinSet::new();
         for (index, shard) in plan.shards.iter().enumerate() {
-            let settings = silo(plan, index, silos.path())?;
+            let settings = silo(plan, index, self.silos.path().join(organisation(index)))?;
             let (shard, key, pool) = (shard.clone(), plan.partition_key(index), Arc::clone(&pool));
             let (done, progress) = (Arc::clone(&done), progress.clone());
             preparing.spawn_blocking(move || -> Result<_, conclave_teacher_node::Error> {
                 let shard = Shard::from_dataset(shard, key)?;
-                let before = std::sync::atomic::AtomicU64::new(0);
+                let before = AtomicU64::new(0);
                 let told = |cast: usize, _: usize| {
-                    use std::sync::atomic::Ordering::Relaxed;
-                    let new = (cast as u64).saturating_sub(before.swap(cast as u64, Relaxed));
-                    progress(done.fetch_add(new, Relaxed) + new, total);
+                    let new = (cast as u64).saturating_sub(before.swap(cast as u64, Ordering::Relaxed));
+                    progress(done.fetch_add(new, Ordering::Relaxed) + new, total);
                 };
                 Ok((index, TeacherNode::prepare(settings, &shard, &pool, told)?))
             });
         }
-        let mut world =
-            Self { authority, nodes: Vec::new(), aggregator: None, student: None, stop, _silos: silos };
         let mut prepared = Vec::new();
-        while let Some(node) =
-            shutdown.run_until_cancelled(preparing.join_next()).await.ok_or_else(interrupted)?
-        {
+        while let Some(node) = preparing.join_next().await {
             prepared.push(node.map_err(|error| broken("training the teachers", &error))?.map_err(fault)?);
         }
         prepared.sort_by_key(|(index, _)| *index);
         for (index, node) in prepared {
-            let kit = world.kit(Role::Teacher, &organisation(index), NODE)?;
+            let kit = self.kit(Role::Teacher, &organisation(index), NODE)?;
             let transport = ServerTransport::Mutual(kit);
-            world.nodes.push(node.serve(loopback(), transport, world.stop.clone()).await.map_err(fault)?);
+            let running = node.serve(loopback(), transport, self.stop.clone()).await.map_err(fault)?;
+            self.nodes.push(Node::here(running));
         }
-        Ok(world)
+        Ok(())
+    }
+
+    /// Every silo's node in a process of its own; all of them start at the same time.
+    async fn start_processes(
+        &mut self,
+        plan: &Plan,
+        logs: Option<&Path>,
+        progress: impl Fn(u64, u64),
+    ) -> Result<(), Fault> {
+        let pool = process::Pool::write(plan, &self.silos.path().join("pool"))?;
+        if let Some(logs) = logs {
+            process::make_folder(logs)?;
+        }
+        let (votes, silos) = (plan.pool.rows() as u64, plan.shards.len());
+        let mut starting = Vec::with_capacity(silos);
+        for index in 0..silos {
+            let organisation = organisation(index);
+            let kit = self.kit(Role::Teacher, &organisation, NODE)?;
+            let log = logs.map(|folder| folder.join(format!("{organisation}.log")));
+            let folder = self.silos.path().join(&organisation);
+            starting.push(Starting::process(plan, index, &kit, &pool, &folder, log.as_deref())?);
+        }
+        for (ready, silo) in (1..).zip(starting) {
+            self.nodes.push(silo.listening(self.lost.clone()).await?);
+            progress(ready * votes, silos as u64 * votes);
+        }
+        Ok(())
     }
 
     /// Starts the aggregator, with its ledger at `ledger`, and a student's connection to it.
@@ -202,7 +255,7 @@ impl World {
             let expected = identity(Role::Teacher, &organisation(index), NODE)?;
             let transport = ClientTransport::Mutual { kit: Arc::clone(&kit), expected };
             let packed = ask(node, &transport, &contract, batch).await?;
-            votes.push((node.member().data.to_string(), packed));
+            votes.push((node.data.clone(), packed));
         }
         Ok(votes)
     }
@@ -226,7 +279,20 @@ impl World {
 
     /// Data ids by organisation.
     pub fn data_ids(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.member().data.to_string()).collect()
+        self.nodes.iter().map(|node| node.data.clone()).collect()
+    }
+
+    /// Waits until a silo's process is gone that should be there; for ever if none is.
+    pub async fn silo_lost(&mut self) -> Fault {
+        self.lost.cancelled().await;
+        for node in &mut self.nodes {
+            if let Place::Apart(process) = &mut node.place
+                && let Some(fault) = process.gone().await
+            {
+                return fault;
+            }
+        }
+        broken("waiting for the silos", &"one closed its log, and all of them are there")
     }
 
     /// Stops everything in order; afterwards the ledger is one closed file.
@@ -239,7 +305,7 @@ impl World {
             student.finished().await?;
         }
         for node in self.nodes {
-            node.finished().await.map_err(fault)?;
+            node.finished().await?;
         }
         Ok(())
     }
@@ -252,9 +318,9 @@ impl World {
     ) -> Result<Settings, Fault> {
         let scenario = &plan.scenario;
         let nodes = self.nodes.iter().map(|node| NodeSettings {
-            organisation: node.member().organisation.clone(),
-            node: node.member().node.clone(),
-            address: Some(node.address().to_string()),
+            organisation: node.organisation.clone(),
+            node: node.name.clone(),
+            address: Some(node.address.to_string()),
         });
         Ok(Settings {
             campaign: CampaignSettings {
@@ -318,12 +384,12 @@ pub fn broken(doing: &str, error: &dyn std::fmt::Display) -> Fault {
 }
 
 async fn ask(
-    node: &conclave_teacher_node::Running,
+    node: &Node,
     transport: &ClientTransport,
     contract: &Contract,
     queries: &[QueryId],
 ) -> Result<Vec<u8>, Fault> {
-    let address = node.address().to_string();
+    let address = node.address.to_string();
     let channel = channel::connect(&address, transport, &ChannelLimits::default()).await?;
     let request = VoteRequest {
         campaign_id: contract.campaign.to_string(),
@@ -338,13 +404,11 @@ async fn ask(
     Ok(answer.into_inner().packed_votes)
 }
 
-fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node::Settings, Fault> {
+fn silo(plan: &Plan, index: usize, state_dir: PathBuf) -> Result<conclave_teacher_node::Settings, Fault> {
     let scenario = &plan.scenario;
-    let named = |error: conclave_proto::ids::IdError| broken("naming a silo", &error);
-    let organisation = organisation(index);
     Ok(conclave_teacher_node::Settings {
-        organisation: OrganisationId::new(&organisation).map_err(named)?,
-        node: NodeId::new(NODE).map_err(named)?,
+        organisation: named(OrganisationId::new(&organisation(index)))?,
+        node: named(NodeId::new(NODE))?,
         data: None,
         changed: None,
         teachers: plan.teachers[index],
@@ -359,10 +423,14 @@ fn silo(plan: &Plan, index: usize, silos: &Path) -> Result<conclave_teacher_node
             queries_max: plan.queries.len() as u64,
             batch_queries_max: QUERIES_PER_CALL,
         },
-        state_dir: silos.join(organisation),
+        state_dir,
         simulated: true,
         server: ServerLimits::default(),
     })
+}
+
+fn named<T>(id: Result<T, conclave_proto::ids::IdError>) -> Result<T, Fault> {
+    id.map_err(|error| broken("naming a silo", &error))
 }
 
 fn identity(role: Role, organisation: &str, name: &str) -> Result<Identity, Fault> {

@@ -3,6 +3,8 @@
 //! Columns that hold words are refused rather than encoded here: an encoding fitted on one silo's private rows would
 //! differ from its neighbour's and would tell which words occur. Encode them beforehand, alike at every party.
 
+mod writing;
+
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::gzip;
 use crate::{Dataset, Error, Label, Result, Schema};
+
+pub use writing::write_csv;
 
 /// Characters of a refused cell that a message shows.
 const SHOWN_CHARS_MAX: usize = 24;
@@ -36,19 +40,22 @@ pub struct CsvSource {
     /// those found in the file, in ascending order.
     #[serde(default)]
     pub classes: Option<Vec<String>>,
+    /// The shape of one row, such as `[28, 28]` for images that stand in the file row by row; flat when absent.
+    #[serde(default)]
+    pub shape: Option<Vec<u32>>,
 }
 
 impl CsvSource {
     /// The last column of `path` is the label; nothing else is known.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), label: None, subject: None, header: None, classes: None }
+        Self { path: path.into(), label: None, subject: None, header: None, classes: None, shape: None }
     }
 
-    /// Reads the whole file. Its schema has the file's stem as name and the shape `[features]`.
+    /// Reads the whole file. Its schema has the file's stem as name and, unless another is stated, the shape `[features]`.
     ///
     /// Refused, each with file, line, column and value: an unreadable or empty file, no rows, a truncated gzip stream,
     /// bytes that are no text, a row of another length, a cell that is no finite number, a missing label, a label
-    /// outside `classes`, a missing subject, a column that does not exist.
+    /// outside `classes`, a missing subject, a column that does not exist, a shape of another size.
     pub fn load(&self) -> Result<Dataset> {
         self.read(gzip::open(&self.path)?)
     }
@@ -269,7 +276,13 @@ impl Table {
         let classes = source.classes.clone().unwrap_or_else(|| found_classes(&self.labels));
         let feature_names: Vec<String> =
             columns.features().map(|column| columns.names[column].clone()).collect();
-        let shape = vec![u32::try_from(feature_names.len()).unwrap_or(u32::MAX)];
+        let width = u32::try_from(feature_names.len()).unwrap_or(u32::MAX);
+        let shape = source.shape.clone().unwrap_or_else(|| vec![width]);
+        let size = shape.iter().try_fold(1_u32, |size, &side| size.checked_mul(side));
+        if size != Some(width) {
+            let fix = format!("its rows have {width} features: give a shape of that many, or leave it out");
+            return Err(Error::format(file, "shape", format!("{shape:?}"), &fix));
+        }
         let name =
             source.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let stem = name.split('.').next().unwrap_or_default();

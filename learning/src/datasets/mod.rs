@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::FeatureSpec;
 use crate::{Dataset, Error, Result, Schema};
 pub use catalogue::{DATA_DIR, KNOWN, Known, KnownFile, Presence};
-pub use csv::CsvSource;
+pub use csv::{CsvSource, write_csv};
 
 /// The three roles of rows in a simulation.
 #[derive(Clone, Debug)]

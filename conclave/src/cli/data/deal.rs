@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conclave_learning::Dataset;
+use conclave_learning::datasets::write_csv;
 use conclave_learning::dealing::Dealing;
 use serde::Serialize;
 
@@ -47,6 +47,7 @@ struct Part {
 
 pub(super) fn run(args: &DealArgs, console: &Console) -> Result<Exit, Fault> {
     let splits = args.source.spec()?.splits(args.seed)?;
+    let shape = splits.pool.schema().shape().to_vec();
     let shards = args.partition.deal(&splits.private, args.organisations, args.seed)?;
     let mut datasets = vec![("pool".to_owned(), splits.pool), ("test".to_owned(), splits.test)];
     datasets.extend((1..).zip(shards).map(|(number, shard)| (format!("organisation-{number}"), shard)));
@@ -54,7 +55,9 @@ pub(super) fn run(args: &DealArgs, console: &Console) -> Result<Exit, Fault> {
     for (role, data) in datasets {
         let path = args.out.join(&role).join(format!("{}.csv", data.schema().name()));
         make_parent(&path)?;
-        write_new(&path, table(&data).as_bytes())?;
+        let mut table = Vec::new();
+        write_csv(&data, &mut table).expect("memory takes all that is written");
+        write_new(&path, &table)?;
         parts.push(Part { role, rows: data.rows(), path });
     }
     let words = || {
@@ -62,9 +65,15 @@ pub(super) fn run(args: &DealArgs, console: &Console) -> Result<Exit, Fault> {
         for Part { role, rows, path } in &parts {
             let _ = writeln!(text, "{role:<18} {rows:>8} rows  {}", path.display());
         }
+        if shape.len() > 1 {
+            let _ = writeln!(
+                text,
+                "\nRows have the shape {shape:?}: say shape = {shape:?} in settings that read them."
+            );
+        }
         text
     };
-    console.result(words, &serde_json::json!({ "parts": parts }))?;
+    console.result(words, &serde_json::json!({ "parts": parts, "shape": shape }))?;
     Ok(Exit::Done)
 }
 
@@ -74,31 +83,4 @@ fn make_parent(path: &Path) -> Result<(), Fault> {
         let shown = parent.display().to_string();
         Fault::input("unusable-directory", "--out", shown, error, "name a directory that can be made")
     })
-}
-
-/// The rows as CSV (RFC 4180) with a header, the label in the last column, the subject before it.
-fn table(data: &Dataset) -> String {
-    let schema = data.schema();
-    let mut text = String::new();
-    let mut head: Vec<String> = schema.feature_names().iter().map(|name| quoted(name)).collect();
-    head.extend(data.subjects().map(|_| "subject".to_owned()));
-    head.extend(data.labels().map(|_| "label".to_owned()));
-    text += &head.join(",");
-    text.push('\n');
-    for (index, row) in data.features().outer_iter().enumerate() {
-        let mut cells: Vec<String> = row.iter().map(f32::to_string).collect();
-        cells.extend(data.subjects().map(|subjects| quoted(&subjects[index])));
-        cells.extend(data.labels().map(|labels| quoted(&schema.class_names()[labels[index].index()])));
-        text += &cells.join(",");
-        text.push('\n');
-    }
-    text
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
 }

@@ -20,6 +20,9 @@ pub(super) struct Source {
     /// The column of a CSV file that says whose row it is
     #[arg(long, value_name = "COLUMN")]
     subject: Option<String>,
+    /// The shape of one row of a CSV file, such as 28x28 for images [default: flat]
+    #[arg(long, value_name = "AxB", value_parser = shape)]
+    shape: Option<Shape>,
     /// The file of labels that belongs to examples in NPY or IDX
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -58,10 +61,23 @@ impl Source {
             None => DatasetSpec::Csv(CsvSource {
                 label: self.label.clone(),
                 subject: self.subject.clone(),
+                shape: self.shape.clone().map(|Shape(sides)| sides),
                 ..CsvSource::new(path)
             }),
         })
     }
+}
+
+/// The sides of a row of features.
+#[derive(Debug, Clone)]
+struct Shape(Vec<u32>);
+
+fn shape(text: &str) -> Result<Shape, Fault> {
+    let sides: Result<Vec<u32>, _> = text.split('x').map(str::parse).collect();
+    sides.map(Shape).map_err(|_| {
+        let fix = "write whole numbers with an x between them, such as 28x28";
+        Fault::input("invalid-value", "shape", text, "not a shape", fix)
+    })
 }
 
 enum Array {

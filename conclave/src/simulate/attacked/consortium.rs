@@ -43,7 +43,7 @@ impl Consortium {
         let folder = tempfile::tempdir().map_err(|error| broken("making a temporary directory", &error))?;
         let ledger: PathBuf = folder.path().join("ledger.db");
         let queries = query_ids(&plan.pool.select(&plan.queries));
-        let mut world = World::with_silos(&plan, |_, _| (), &self.shutdown).await?;
+        let mut world = World::with_silos(&plan, None, |_, _| (), &self.shutdown).await?;
         let outcome =
             campaign(&mut world, &plan, &self.space, &queries, &ledger, Progress::Silent, &self.shutdown)
                 .await;

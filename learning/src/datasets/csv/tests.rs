@@ -149,3 +149,14 @@ fn a_configuration_may_leave_out_everything_but_the_path() {
     assert_eq!(source, CsvSource::new("a.csv"));
     assert!(serde_json::from_str::<CsvSource>(r#"{"path":"a.csv","lable":"y"}"#).is_err());
 }
+
+#[test]
+fn a_stated_shape_must_have_as_many_elements_as_a_row_has_features() {
+    let source = |shape: &[u32]| CsvSource { shape: Some(shape.to_vec()), ..CsvSource::new("x.csv") };
+    let rows = "1,2,3,4,a\n5,6,7,8,b\n";
+    assert_eq!(source(&[2, 2]).read(rows.as_bytes()).unwrap().schema().shape(), [2, 2]);
+    for shape in [&[2, 3][..], &[], &[0, 4], &[1 << 31, 1 << 31]] {
+        let words = refusal(&source(shape), rows.as_bytes());
+        assert!(words.contains("shape") && words.contains("4 features"), "{words}");
+    }
+}
