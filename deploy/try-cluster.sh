@@ -188,9 +188,10 @@ echo '3. stopped, cut off, killed and restarted, and it goes on'
 operate start /tmp/digits-2.toml
 reaches "$QUERIES"
 healthy student
-conclave campaign labels --follow --out /tmp/labels.csv --server aggregator:7402 --kit /client/kit
+conclave campaign labels --follow --out /tmp/labels.csv --report /tmp/report.html --server aggregator:7402 --kit /client/kit
 lines=$(docker exec "$PROJECT-tools" grep -c ,label, /tmp/labels.csv)
 [ "$lines" -eq "$QUERIES" ] || fail "$lines labels can be read, $QUERIES were expected"
+docker exec "$PROJECT-tools" grep -q "$QUERIES of $QUERIES" /tmp/report.html || fail 'the report does not tell what was released'
 docker stop "$(container aggregator)" >/dev/null
 conclave ledger verify "$LEDGER"
 conclave ledger export "$LEDGER" >"$work/export.jsonl"

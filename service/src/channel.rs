@@ -336,9 +336,11 @@ fn explain_tls(error: &(dyn Error + 'static), transport: &ClientTransport) -> Op
 /// What the server's TLS library said about us, by the name of the alert (RFC 8446, section 6.2).
 fn explain_alert(alert: &str) -> (String, String) {
     let (problem, fix) = match alert {
-        "CertificateExpired" => {
-            ("it says that our certificate has expired".to_owned(), "issue our kit again")
-        }
+        // One alert for both: which of them it is, only its log says.
+        "CertificateExpired" => (
+            "it says that our certificate has expired, or is not yet valid".to_owned(),
+            "issue our kit again, or set the clocks of both machines",
+        ),
         "UnknownCA" | "DecryptError" | "BadCertificate" => (
             "it does not accept the authority of our certificate".to_owned(),
             "compare the fingerprints of both authorities: the kits must come from one",

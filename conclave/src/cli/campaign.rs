@@ -6,6 +6,7 @@
 mod create;
 mod labels;
 mod operate;
+mod page;
 mod watch;
 
 use super::{Console, Exit, Fault};

@@ -8,9 +8,7 @@ use std::fmt::Write as _;
 use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_privacy::quantity::Rho;
 use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
-use conclave_proto::campaign::v1::{
-    CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse, NodeStatus,
-};
+use conclave_proto::campaign::v1::{CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse};
 use conclave_trust::Contract;
 use serde::Serialize;
 use tonic::transport::Channel;
@@ -30,7 +28,9 @@ pub struct StatusArgs {
 pub(super) struct Told {
     campaign: String,
     contract: String,
-    pub(super) phase: &'static str,
+    phase: &'static str,
+    #[serde(skip)]
+    meaning: &'static str,
     queries: Queries,
     nodes: Nodes,
     privacy: Privacy,
@@ -77,20 +77,24 @@ struct Silo {
 /// Asks and tells.
 pub fn run(args: &StatusArgs, console: &Console) -> Result<Exit, Fault> {
     let reach = args.reach.reach()?;
-    let (told, _) = asking("status", "ask again", ask(&reach, ""))?;
+    let (contract, status) = asking("status", "ask again", ask(&reach, ""))?;
+    let told = tell(&reach, &contract, status)?;
     console.result(|| in_words(&told), &told)?;
     Ok(Exit::Done)
 }
 
-/// What there is to tell about `campaign` (empty: the one that is open, or was last), and its nodes one by one.
-pub(super) async fn ask(reach: &Reach, campaign: &str) -> Result<(Told, Vec<NodeStatus>), Fault> {
+/// The contract of `campaign` (empty: the one that is open, or was last), and how it stands.
+pub(super) async fn ask(reach: &Reach, campaign: &str) -> Result<(Contract, GetStatusResponse), Fault> {
     let mut service = CampaignServiceClient::new(reach.connect().await?);
     let contract = contract(&mut service, reach, campaign).await?;
     let request = GetStatusRequest { campaign_id: contract.campaign.to_string() };
     let status = service.get_status(request).await.map_err(|status| reach.refused(&status))?.into_inner();
-    let nodes = status.nodes.clone();
-    let told = tell(&contract, status).map_err(|error| reach.unreadable("the contract", &error))?;
-    Ok((told, nodes))
+    Ok((contract, status))
+}
+
+/// What there is to tell about it.
+pub(super) fn tell(reach: &Reach, contract: &Contract, status: GetStatusResponse) -> Result<Told, Fault> {
+    told(contract, status).map_err(|error| reach.unreadable("the contract", &error))
 }
 
 /// The contract of `campaign` (empty: the one that is open, or was last).
@@ -105,7 +109,7 @@ pub(super) async fn contract(
     Contract::try_from(sent).map_err(|error| reach.unreadable("the contract", &error))
 }
 
-fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave_trust::ContractError> {
+fn told(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave_trust::ContractError> {
     let price = contract.price_per_query()?.units().max(1);
     let left =
         |cap: u64, spent: u64, reserved: u64| cap.saturating_sub(spent.saturating_add(reserved)) / price;
@@ -127,15 +131,8 @@ fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
     Ok(Told {
         campaign: contract.campaign.to_string(),
         contract: contract.digest().to_string(),
-        phase: match status.state() {
-            CampaignState::Idle => "idle",
-            CampaignState::Asking => "asking",
-            CampaignState::BudgetSpent => "budget-spent",
-            CampaignState::BelowQuorum => "below-quorum",
-            CampaignState::Halted => "halted",
-            CampaignState::Ended => "ended",
-            CampaignState::Unspecified => "unknown",
-        },
+        phase: phase(status.state()),
+        meaning: meaning(status.state()),
         queries: Queries {
             most: contract.queries_max,
             proposed: status.queries_admitted,
@@ -159,17 +156,34 @@ fn tell(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
     })
 }
 
+/// One word for scripts.
+fn phase(state: CampaignState) -> &'static str {
+    match state {
+        CampaignState::Idle => "idle",
+        CampaignState::Asking => "asking",
+        CampaignState::BudgetSpent => "budget-spent",
+        CampaignState::BelowQuorum => "below-quorum",
+        CampaignState::Halted => "halted",
+        CampaignState::Ended => "ended",
+        CampaignState::Unspecified => "unknown",
+    }
+}
+
+/// The same for people.
+pub(super) fn meaning(state: CampaignState) -> &'static str {
+    match state {
+        CampaignState::Idle => "every proposed query is answered",
+        CampaignState::Asking => "queries are being asked",
+        CampaignState::BudgetSpent => "not one query more fits under the caps",
+        CampaignState::BelowQuorum => "too few teachers answer; it goes on when they are back",
+        CampaignState::Halted => "the ledger cannot be written; see the aggregator's log",
+        CampaignState::Ended => "it was stopped, and asks nothing more; its answers can be read",
+        CampaignState::Unspecified => "it says something that this version does not know",
+    }
+}
+
 pub(super) fn in_words(told: &Told) -> String {
-    let Told { campaign, phase, queries, nodes, privacy, silos, rejected, .. } = told;
-    let meaning = match *phase {
-        "idle" => "every proposed query is answered",
-        "asking" => "queries are being asked",
-        "budget-spent" => "not one query more fits under the caps",
-        "below-quorum" => "too few teachers answer; it goes on when they are back",
-        "ended" => "it was stopped, and asks nothing more; its answers can be read",
-        "halted" => "the ledger cannot be written; see the aggregator's log",
-        _ => "it says something that this version does not know",
-    };
+    let Told { campaign, meaning, queries, nodes, privacy, silos, rejected, .. } = told;
     let terms = format!("(unit {}, adjacency {}, δ = {:e})", privacy.unit, privacy.adjacency, privacy.delta);
     let mut text = format!("Campaign {campaign}: {meaning}\n\n");
     let mut line = |name: &str, words: String| {

@@ -196,7 +196,7 @@ impl<'a> Evidence<'a> {
 }
 
 /// Who keeps the account.
-fn accountant_in_words(order: FilterOrder) -> String {
+pub(crate) fn accountant_in_words(order: FilterOrder) -> String {
     if order.is_unbounded() { "zcdp".to_owned() } else { format!("zcdp up to order {order}") }
 }
 

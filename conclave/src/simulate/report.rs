@@ -1,9 +1,10 @@
-//! The report of a simulation: one HTML file that needs nothing else, from plain data.
+//! The report of a simulation, and that of a campaign on a cluster ([`campaign`]): one HTML file that needs nothing else, from plain data.
 //!
 //! No scripts, no fonts, no links that load anything: it can be mailed, archived and printed. Every text is escaped.
 //! Every ε stands with its unit, adjacency and δ. Figures that no real campaign may show stand in sections headed
 //! "visible only in a simulation".
 
+pub(crate) mod campaign;
 mod data;
 mod evidence;
 mod markup;
@@ -28,7 +29,7 @@ pub fn to_html(data: &ReportData) -> String {
         outline::tiles(data),
         outline::plainly(data),
         evidence::benefit(data),
-        evidence::budget(data),
+        evidence::budget(&data.privacy, &data.budget, &data.silos),
         evidence::labels(data),
         evidence::votes(data),
         evidence::student(data),

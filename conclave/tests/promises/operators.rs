@@ -116,14 +116,16 @@ async fn campaigns_follow_each_other_without_a_restart_and_start_from_what_is_le
         assert!(member["present"] == true && member["last_answer_s"].as_u64().is_some(), "{told}");
     }
     let out = cluster.path("labels.csv").display().to_string();
+    let report = cluster.path("report.html").display().to_string();
     for (name, lines) in [("campaign-1", 10), ("campaign-2", 40)] {
-        let action = ["labels", "--campaign", name, "--follow", "--out", &out];
+        let action = ["labels", "--campaign", name, "--follow", "--out", &out, "--report", &report];
         let (code, told) = ask(&cluster, Role::Client, "client", &action);
         assert_eq!((code, told["campaign"].as_str()), (0, Some(name)), "{told}");
         let table = std::fs::read_to_string(&out).unwrap();
         assert_eq!(table.lines().count(), 1 + lines, "{table}");
         let of_first = format!("{},label,", query(0));
         assert!(table.starts_with("query_id,outcome,label\n") && table.contains(&of_first), "{table}");
+        tells(&std::fs::read_to_string(&report).unwrap(), name, lines, &told);
     }
     let mut again = Recorder::default();
     assert_eq!(again.listen(&mut service).await.unwrap(), CampaignState::Ended);
@@ -134,6 +136,24 @@ async fn campaigns_follow_each_other_without_a_restart_and_start_from_what_is_le
     let other = created(&cluster, "campaign-2", &[MODEST, &["--vote-deadline", "9000"]].concat());
     let (code, told) = operate(&cluster, &["start", &other]);
     assert_eq!((code, told["error"]["field"].as_str()), (2, Some("campaign.vote_deadline_ms")), "{told}");
+}
+
+/// The report has what the command told, every ε with its terms beside it, and nothing that only a simulation may show.
+fn tells(page: &str, name: &str, labels: usize, told: &serde_json::Value) {
+    for words in [
+        &format!("<h1>Campaign {name}</h1>"),
+        &format!("{labels} of {labels}"),
+        told["contract"].as_str().unwrap(),
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("imulat"), "{page}");
+    let sections: Vec<&str> = page.split("</section>").filter(|section| section.contains("ε =")).collect();
+    assert!(sections.len() >= 3, "{page}");
+    for section in sections {
+        let terms = ["unit record", "adjacency add-remove", "δ = 1e-5"];
+        assert!(terms.iter().all(|term| section.contains(term)), "{section}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

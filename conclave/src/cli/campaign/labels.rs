@@ -8,13 +8,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
-use conclave_proto::campaign::v1::{CampaignState, GetStatusRequest, ListAnswersRequest};
+use conclave_proto::campaign::v1::{CampaignState, GetStatusRequest, GetStatusResponse, ListAnswersRequest};
 use conclave_proto::common::v1::Answer;
 use conclave_proto::common::v1::answer::Outcome;
 use conclave_proto::ids::QueryId;
 use conclave_trust::Contract;
 use serde::Serialize;
 
+use super::page;
 use crate::cli::console::Format;
 use crate::cli::reach::{Reach, ReachArgs, asking};
 use crate::cli::status::{self, Told};
@@ -34,6 +35,9 @@ pub(super) struct LabelsArgs {
     /// Where to put the labels as CSV; a file that is there is replaced [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where to put a report to open in a browser; a file that is there is replaced
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Wait until every query that was proposed is answered, or the campaign is over
     #[arg(long)]
     follow: bool,
@@ -46,40 +50,58 @@ struct Read {
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<Vec<Released>>,
     labels: Option<PathBuf>,
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
-struct Released {
+pub(super) struct Released {
     query_id: String,
-    outcome: &'static str,
-    label: Option<String>,
+    pub(super) outcome: &'static str,
+    pub(super) label: Option<String>,
 }
 
 pub(super) fn run(args: &LabelsArgs, console: &Console) -> Result<Exit, Fault> {
     let reach = args.reach.reach()?;
     let asked =
         asking("campaign labels", "ask again: reading is free", read(&reach, &args.campaign, args.follow));
-    let (answers, told) = asked?;
+    let (answers, contract, status) = asked?;
     let table = csv(&answers);
+    if let Some(path) = &args.report {
+        let page = page::to_html(&contract, &status, &answers);
+        let page = page.map_err(|error| reach.unreadable("the contract", &error))?;
+        write("--report", path, page.as_bytes())?;
+    }
+    let told = status::tell(&reach, &contract, status)?;
+    let report = args.report.clone();
+    let mut words = status::in_words(&told);
+    for (name, path) in [("Labels", &args.out), ("Report", &report)] {
+        if let Some(path) = path {
+            // Writing to a string cannot fail.
+            let _ = writeln!(words, "{name:<11}{}", path.display());
+        }
+    }
     match (&args.out, console.format()) {
         (Some(path), _) => {
-            write(path, &table)?;
-            let words = status::in_words(&told) + &format!("{:<11}{}\n", "Labels", path.display());
-            console.result(|| words, &Read { told, answers: None, labels: Some(path.clone()) })?;
+            write("--out", path, &table)?;
+            console.result(|| words, &Read { told, answers: None, labels: Some(path.clone()), report })?;
         }
         (None, Format::Json) => {
-            console.result(String::new, &Read { told, answers: Some(answers), labels: None })?;
+            console.result(String::new, &Read { told, answers: Some(answers), labels: None, report })?;
         }
         (None, Format::Text) => {
             console.write(&table)?;
-            console.note(status::in_words(&told).trim_end());
+            console.note(words.trim_end());
         }
     }
     Ok(Exit::Done)
 }
 
 /// All answers, and where the campaign stood after them.
-async fn read(reach: &Reach, campaign: &str, follow: bool) -> Result<(Vec<Released>, Told), Fault> {
+async fn read(
+    reach: &Reach,
+    campaign: &str,
+    follow: bool,
+) -> Result<(Vec<Released>, Contract, GetStatusResponse), Fault> {
     let mut service = CampaignServiceClient::new(reach.connect().await?);
     let contract = status::contract(&mut service, reach, campaign).await?;
     let name = contract.campaign.to_string();
@@ -117,8 +139,8 @@ async fn read(reach: &Reach, campaign: &str, follow: bool) -> Result<(Vec<Releas
             break;
         }
     }
-    let (told, _) = status::ask(reach, &name).await?;
-    Ok((answers, told))
+    let (contract, status) = status::ask(reach, &name).await?;
+    Ok((answers, contract, status))
 }
 
 fn released(answer: &Answer, contract: &Contract) -> Result<Released, String> {
@@ -146,11 +168,11 @@ fn csv(answers: &[Released]) -> Vec<u8> {
     table.into_bytes()
 }
 
-fn write(path: &Path, table: &[u8]) -> Result<(), Fault> {
-    let written = std::fs::File::create(path).and_then(|mut file| file.write_all(table));
+fn write(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let written = std::fs::File::create(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|error| {
         let shown = path.display().to_string();
-        Fault::input("unwritable-file", "--out", shown, error, "name a file that can be made")
+        Fault::input("unwritable-file", flag, shown, error, "name a file that can be made")
     })
 }
 

@@ -37,7 +37,10 @@ struct Member {
 
 pub(super) fn run(args: &WatchArgs, console: &Console) -> Result<Exit, Fault> {
     let reach = args.reach.reach()?;
-    let (told, nodes) = asking("campaign status", "ask again", status::ask(&reach, &args.campaign))?;
+    let asked = status::ask(&reach, &args.campaign);
+    let (contract, status) = asking("campaign status", "ask again", asked)?;
+    let nodes = status.nodes.clone();
+    let told = status::tell(&reach, &contract, status)?;
     let watched = Watched { told, members: nodes.into_iter().map(Member::from).collect() };
     console.result(|| in_words(&watched), &watched)?;
     Ok(Exit::Done)

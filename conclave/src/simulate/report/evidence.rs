@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::data::{BudgetPoint, Confusion, QueryExample, ReportData};
+use super::data::{BudgetPoint, Confusion, Privacy, QueryExample, ReportData, SiloAccount};
 use super::markup::escape;
 use super::picture;
 use super::plot::{self, Axes, Line, Part, Point, Rule};
@@ -81,9 +81,8 @@ pub(super) fn benefit(data: &ReportData) -> String {
     )
 }
 
-pub(super) fn budget(data: &ReportData) -> String {
-    let privacy = &data.privacy;
-    let points: Vec<Point> = thinned(&data.budget)
+pub(super) fn budget(privacy: &Privacy, spending: &[BudgetPoint], silos: &[SiloAccount]) -> String {
+    let points: Vec<Point> = thinned(spending)
         .map(|point| Point {
             x: point.queries as f64,
             y: point.epsilon,
@@ -115,7 +114,7 @@ pub(super) fn budget(data: &ReportData) -> String {
         "<div class=\"scroll\"><table>\n<tr><th>Data of</th><th class=\"n\">Teachers</th><th class=\"n\">ε spent</th>\
          <th class=\"n\">ε cap</th><th class=\"n\">ρ left</th></tr>\n",
     );
-    for silo in &data.silos {
+    for silo in silos {
         let id = if silo.data_id == silo.organisation {
             String::new()
         } else {
@@ -285,7 +284,7 @@ fn gallery_entry(example: &QueryExample, darkest: f32, class_names: &[String]) -
     )
 }
 
-fn panel(title: &str, content: &str, note: &str) -> String {
+pub(super) fn panel(title: &str, content: &str, note: &str) -> String {
     format!(
         "<figure class=\"panel\"><h3>{}</h3>\n{content}\n<figcaption>{}</figcaption></figure>\n",
         escape(title),

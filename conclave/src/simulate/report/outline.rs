@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::data::ReportData;
+use super::data::{Privacy, ReportData};
 use super::markup::escape;
 use super::words::{self, per_cent, terms, up};
 
@@ -36,6 +36,11 @@ pub(super) fn tiles(data: &ReportData) -> String {
         ("Spent (after the fact)", format!("ε = {}", up(privacy.epsilon_spent)), terms(privacy)),
         ("Labels released", format!("{} of {}", queries.answered, queries.asked), right),
     ];
+    in_a_row(tiles)
+}
+
+/// Tiles of name, figure, and what stands small below it.
+pub(super) fn in_a_row(tiles: [(&str, String, String); 4]) -> String {
     let tile = |(name, figure, small): (&str, String, String)| {
         format!(
             "<div class=\"tile\"><h3>{name}</h3><b>{}</b><small>{}</small></div>",
@@ -47,23 +52,29 @@ pub(super) fn tiles(data: &ReportData) -> String {
 }
 
 pub(super) fn plainly(data: &ReportData) -> String {
+    let counted = format!(
+        "{} on each of {} queries, {} teachers in {} organisations",
+        data.privacy.noise, data.queries.asked, data.teachers, data.organisations
+    );
+    in_plain_words(&words::plainly(data), &counted, &data.privacy)
+}
+
+/// Questions with their answers, and how the loss is counted.
+pub(super) fn in_plain_words(answers: &[(&str, String)], counted: &str, privacy: &Privacy) -> String {
     let mut html = String::from("<section>\n<h2>In plain words</h2>\n<dl>\n");
-    for (question, answer) in words::plainly(data) {
-        let _ = writeln!(html, "<dt>{question}</dt><dd>{}.</dd>", escape(&capitalised(&answer)));
+    for (question, answer) in answers {
+        let _ = writeln!(html, "<dt>{question}</dt><dd>{}.</dd>", escape(&capitalised(answer)));
     }
-    let independent = if data.privacy.publishable {
+    let independent = if privacy.publishable {
         "It uses prices that do not depend on the votes, so its figures may be published."
     } else {
         "Its figures depend on the votes and must not be published."
     };
     let _ = writeln!(
         html,
-        "<dt>How it is counted</dt><dd>{} on each of {} queries, {} teachers in {} organisations. Accountant: {}. {independent}</dd>",
-        escape(&capitalised(&data.privacy.noise)),
-        data.queries.asked,
-        data.teachers,
-        data.organisations,
-        escape(&data.privacy.accountant),
+        "<dt>How it is counted</dt><dd>{}. Accountant: {}. {independent}</dd>",
+        escape(&capitalised(counted)),
+        escape(&privacy.accountant),
     );
     html + "</dl>\n</section>"
 }
@@ -97,14 +108,20 @@ pub(super) fn settings(data: &ReportData) -> String {
     }
     let _ = write!(
         html,
-        "</table>\n<h3 style=\"margin-top:1.4em\">To repeat this run</h3>\n<pre><code>{}</code></pre></div>\n</div>\n</section>\n\
-         <footer>ε bounds how far one {} can move the odds of any conclusion, by a factor of e<sup>ε</sup>, except with \
+        "</table>\n<h3 style=\"margin-top:1.4em\">To repeat this run</h3>\n<pre><code>{}</code></pre></div>\n</div>\n</section>\n",
+        escape(&data.command),
+    );
+    html + &footer(&data.privacy)
+}
+
+/// What the symbols mean.
+pub(super) fn footer(privacy: &Privacy) -> String {
+    format!(
+        "<footer>ε bounds how far one {} can move the odds of any conclusion, by a factor of e<sup>ε</sup>, except with \
          probability δ. ρ is the unit in which the ledger adds up (zero-concentrated differential privacy); ε is a view of it. \
          The page loads nothing and runs nothing.</footer>",
-        escape(&data.command),
-        escape(&data.privacy.unit),
-    );
-    html
+        escape(&privacy.unit),
+    )
 }
 
 /// A capital first letter, but no capital for a symbol: ε is not E.

@@ -6,12 +6,17 @@ use super::data::{Privacy, ReportData, Shortfall};
 
 /// What each plain sentence answers, and the answer.
 pub(in crate::simulate) fn plainly(data: &ReportData) -> [(&'static str, String); 5] {
+    let [who, against, guarantee, spent] = promised(&data.privacy, data.organisations);
+    [who, against, guarantee, spent, ("What it buys", buys(data))]
+}
+
+/// The part of it that holds for every campaign, simulated or not.
+pub(super) fn promised(privacy: &Privacy, organisations: u32) -> [(&'static str, String); 4] {
     [
-        ("Who is protected", who(data)),
+        ("Who is protected", who(privacy, organisations)),
         ("Against whom", against_whom()),
-        ("Guarantee", guarantee(&data.privacy)),
-        ("Spent", spent(&data.privacy)),
-        ("What it buys", buys(data)),
+        ("Guarantee", guarantee(privacy)),
+        ("Spent", spent(privacy)),
     ]
 }
 
@@ -51,8 +56,8 @@ pub(in crate::simulate) fn per_cent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn who(data: &ReportData) -> String {
-    format!("{}, whichever of the {} organisations holds it", data.privacy.protects, data.organisations)
+fn who(privacy: &Privacy, organisations: u32) -> String {
+    format!("{}, whichever of the {organisations} organisations holds it", privacy.protects)
 }
 
 fn against_whom() -> String {
