@@ -220,7 +220,9 @@ fn local_sensitivity() -> f64 {
     let votes = votes_of("synthetic");
     let order = RdpOrder::new(14.0).expect("above 1");
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, order).expect("the conditions hold");
-    rate(votes.len(), || votes.iter().map(|counts| sensitivity.local(counts, 250)).collect::<Vec<_>>())
+    rate(votes.len(), || {
+        votes.iter().map(|counts| sensitivity.local(counts).expect("few votes")).collect::<Vec<_>>()
+    })
 }
 
 fn pld() -> f64 {

@@ -138,14 +138,14 @@ impl PrivacyEvent {
         if order.is_unbounded() {
             return self.price(sensitivity);
         }
-        if sensitivity.moves() != 1 {
-            let fix = "protect a unit that moves one vote: smooth sensitivity is of single moves";
+        if !sensitivity.is_one_moved_vote() {
+            let fix = "protect a record, or a subject in one silo, added or removed: smooth sensitivity is of one moved vote";
             return Err(self.unsupported("truncated zcdp", fix));
         }
         let costs = order.orders().iter().map(|alpha| Some(sanitised_cost(*alpha, beta, sigma)? / alpha));
         let largest = costs.collect::<Option<Vec<_>>>().map(|costs| costs.into_iter().fold(0.0, f64::max));
         let Some(largest) = largest else {
-            let fix = "choose a beta below 1/(2 order), for the largest order of the account";
+            let fix = "choose a beta with order·(1 - e^(-2 beta)) < 1, such as one below 1/(2 order), for the largest order of the account";
             return Err(self.unsupported("truncated zcdp", fix));
         };
         Rho::from_nats_up(largest).ok_or(Error::CostOverflow { field: "price" })

@@ -83,19 +83,21 @@ impl GnMaxSensitivity {
         self.log_q1
     }
 
-    /// For each distance d = 0, 1, ... below `teachers`: the most that one more vote can change the cost, anywhere within d
-    /// moved votes.
+    /// For each distance d = 0, 1, ... below the number of votes: the most that one more moved vote can change the cost, anywhere
+    /// within d moved votes. A shorter list would not be smooth.
     ///
     /// Algorithm 3 of the 2018 paper: walk to where the sensitivity is largest, one vote at a time; it stays there.
-    pub fn local(&self, counts: &VoteCounts, teachers: usize) -> Secret<Vec<f64>> {
+    ///
+    /// Refuses more than [`VOTES_MAX`] votes.
+    pub fn local(&self, counts: &VoteCounts) -> Result<Secret<Vec<f64>>, Error> {
         let mut sorted = counts.as_slice().to_vec();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         let mut walk = Walk::new(sorted, self.sigma);
-        let mut sensitivities = vec![self.plateau; teachers];
+        let mut sensitivities = vec![self.plateau; votes(counts)?];
         let mut log_q = gnmax_log_q(counts, self.sigma);
         let left = log_q > self.log_q0;
         for sensitivity in &mut sensitivities {
-            let arrived = if left { log_q <= self.log_q0 } else { log_q >= self.log_q1 };
+            let arrived = if left { log_q <= self.log_q0 } else { self.on_plateau(log_q) };
             if arrived {
                 break;
             }
@@ -103,7 +105,7 @@ impl GnMaxSensitivity {
             walk.step(left);
             log_q = walk.log_q();
         }
-        Secret::new(sensitivities)
+        Ok(Secret::new(sensitivities))
     }
 
     /// The Theorem 6 cost of one answer at these votes, in nats: what [`GnMaxSensitivity::local`] is the sensitivity of.
@@ -113,18 +115,29 @@ impl GnMaxSensitivity {
 
     /// The largest change of the cost by one vote at q.
     fn at(&self, log_q: f64) -> f64 {
-        let log_q = if log_q > self.log_q1 && log_q <= self.log_q0 { self.log_q1 } else { log_q };
+        let on_plateau = self.on_plateau(log_q) && log_q <= self.log_q0;
+        let log_q = if on_plateau { self.log_q1 } else { log_q };
         let here = self.cost(log_q);
         let z = self.z(log_q);
-        let up = self.cost(self.shifted(z, 1.0)) - here;
+        // One vote from q1 leads to q0 by definition. Computed it may be a little less, and the cost may jump at q0.
+        let above = if on_plateau { self.independent() } else { self.cost(self.shifted(z, 1.0)) };
         let down = here - self.cost(self.shifted(z, -1.0));
-        up.max(down).max(0.0)
+        (above - here).max(down).max(0.0)
+    }
+
+    /// Whether one vote leads from here to q0, whatever rounding says.
+    fn on_plateau(&self, log_q: f64) -> bool {
+        log_q >= self.log_q1 * (1.0 + RELATIVE_ROUNDING)
+    }
+
+    /// α/σ².
+    fn independent(&self) -> f64 {
+        self.alpha / (self.sigma.get() * self.sigma.get())
     }
 
     /// β(q): Theorem 6 below q0, α/σ² from there on.
     fn cost(&self, log_q: f64) -> f64 {
-        let per_order = 1.0 / (self.sigma.get() * self.sigma.get());
-        let independent = self.alpha * per_order;
+        let (per_order, independent) = (self.independent() / self.alpha, self.independent());
         if log_q >= self.log_q0 {
             return independent;
         }
@@ -146,8 +159,7 @@ impl GnMaxSensitivity {
 
     /// The largest ln q at which Theorem 6 holds and is below α/σ²; never above -(1 + 1/σ)², where it begins to hold.
     fn crossing(&self) -> f64 {
-        let per_order = 1.0 / (self.sigma.get() * self.sigma.get());
-        let independent = self.alpha * per_order;
+        let (per_order, independent) = (self.independent() / self.alpha, self.independent());
         let below = |log_q: f64| {
             Theorem6::at(log_q, per_order).is_some_and(|bound| bound.rdp(self.alpha) < independent)
         };
@@ -234,14 +246,14 @@ impl Walk {
 
 /// The same for the Theorem 6 cost of a threshold test: for each d, the larger step of the cost at the largest count ± d.
 ///
-/// Refuses a threshold that is no finite number.
+/// Refuses a threshold that is no finite number, and more than [`VOTES_MAX`] votes.
 pub fn threshold_local(
     counts: &VoteCounts,
-    teachers: usize,
     threshold: f64,
     sigma1: Scale,
     order: RdpOrder,
 ) -> Result<Secret<Vec<f64>>, Error> {
+    let teachers = votes(counts)?;
     let threshold = in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
     let table: Vec<f64> = (0..=teachers)
         .flat_map(|largest| threshold_rdp(largest as f64, threshold, sigma1, &[order]))
@@ -252,7 +264,8 @@ pub fn threshold_local(
         up.max(down)
     };
     let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
-    let largest = usize::try_from(largest).unwrap_or(usize::MAX).min(teachers);
+    // At most their sum.
+    let largest = usize::try_from(largest).unwrap_or(teachers);
     // Votes at distance exactly d have a largest count of largest ± d, as long as there are such votes.
     // The last vote vector on either side adds no step that its neighbour did not have.
     let reach = (teachers - largest).max(largest);
@@ -266,6 +279,19 @@ pub fn threshold_local(
     };
     Ok(Secret::new((0..teachers).map(at).collect()))
 }
+
+/// All votes: as many moves reach every vote vector.
+fn votes(counts: &VoteCounts) -> Result<usize, Error> {
+    let votes = counts.as_slice().iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    usize::try_from(votes).ok().filter(|votes| *votes <= VOTES_MAX).ok_or(Error::OutOfRange {
+        field: "votes",
+        value: votes as f64,
+        fix: "give at most 1048576 votes in all: there is one local sensitivity for each",
+    })
+}
+
+/// The most votes whose local sensitivities are listed.
+pub const VOTES_MAX: usize = 1 << 20;
 
 /// The sum of costs over queries, in nats.
 pub fn total_cost(costs: impl IntoIterator<Item = Secret<f64>>) -> Secret<f64> {
@@ -295,8 +321,63 @@ pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Result<Secret<f64>, Error>
     Ok(Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max)))
 }
 
+/// More than the relative error of ln B_L(q0).
+const RELATIVE_ROUNDING: f64 = 1e-12;
 /// ln q below which no crossing is looked for.
 const LOG_Q_MIN: f64 = -1e12;
 const HALVINGS: usize = 80;
 /// Gaps up to which Φ is tabulated.
 const TABLE_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plateau_has_the_jump_at_q0_however_one_vote_from_q1_is_rounded() {
+        let mut jumps = 0;
+        for sigma in [0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 1.75, 3.0, 40.0] {
+            for classes in [2, 3, 5, 10, 100] {
+                for alpha in [1.1, 1.25, 1.5, 2.0, 2.5, 8.0] {
+                    let (scale, order) = (Scale::new(sigma).unwrap(), RdpOrder::new(alpha).unwrap());
+                    let Ok(known) = GnMaxSensitivity::new(scale, classes, order) else { continue };
+                    let edge = 1.0 + 1.0 / sigma;
+                    jumps += u32::from(known.log_q0 == -edge * edge);
+                    let jump = alpha / (sigma * sigma) - known.cost(known.log_q1);
+                    let words = format!("sigma {sigma}, {classes} classes, order {alpha}");
+                    assert!(known.plateau >= jump, "{words}: {} below {jump}", known.plateau);
+                }
+            }
+        }
+        assert!(jumps > 100, "the cost jumps for {jumps} of them");
+    }
+
+    #[test]
+    fn neighbours_at_the_jump_differ_by_no_more_than_their_sensitivities() {
+        // Votes whose costs lie on both sides of q0.
+        for (sigma, alpha, here, there) in [
+            (1.0, 1.25, vec![7, 3, 2], vec![6, 3, 3]),
+            (1.0, 1.5, vec![7, 3, 0, 0, 0, 0, 0, 0, 0, 0], vec![6, 4, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (0.6, 1.25, vec![7, 3, 0, 0, 0, 0, 0, 0, 0, 0], vec![6, 4, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (1.25, 1.5, vec![12, 8], vec![11, 9]),
+        ] {
+            let (scale, order) = (Scale::new(sigma).unwrap(), RdpOrder::new(alpha).unwrap());
+            let known = GnMaxSensitivity::new(scale, here.len(), order).unwrap();
+            let [here, there] = [here, there].map(|counts| VoteCounts::new(counts).unwrap());
+            let apart = (known.cost_of(&here).inside() - known.cost_of(&there).inside()).abs();
+            for counts in [&here, &there] {
+                let smooth = smooth(&known.local(counts).unwrap(), 0.02).unwrap();
+                assert!(apart <= *smooth.inside(), "{sigma}, {alpha}: {apart} above {}", smooth.inside());
+            }
+        }
+    }
+
+    #[test]
+    fn more_votes_than_can_be_listed_are_refused() {
+        let known = GnMaxSensitivity::new(Scale::new(40.0).unwrap(), 2, RdpOrder::new(4.0).unwrap()).unwrap();
+        for votes in [vec![(1 << 20) + 1, 0], vec![1 << 52, 1 << 52]] {
+            let counts = VoteCounts::new(votes).unwrap();
+            assert!(matches!(known.local(&counts), Err(Error::OutOfRange { field: "votes", .. })));
+        }
+    }
+}

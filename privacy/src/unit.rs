@@ -219,6 +219,12 @@ impl Sensitivity {
         self.moves
     }
 
+    /// Whether a unit moves one vote and neither takes one away nor adds one: what smooth sensitivity is proven for. An
+    /// organisation with one teacher takes its vote along.
+    pub const fn is_one_moved_vote(&self) -> bool {
+        self.moves == 1 && !matches!(self.unit, PrivacyUnit::Organisation { .. })
+    }
+
     /// The unit that is protected.
     pub const fn unit(&self) -> PrivacyUnit {
         self.unit

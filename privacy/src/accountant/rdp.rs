@@ -71,7 +71,7 @@ fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64
         }
         PrivacyEvent::GumbelNoisyMax { .. } => (alpha * ratio * ratio / 2.0).min(2.0 * ratio),
         PrivacyEvent::SanitisedCost { beta, sigma } => {
-            let bounded = sensitivity.moves() == 1;
+            let bounded = sensitivity.is_one_moved_vote();
             sanitised_cost(alpha, *beta, *sigma).filter(|_| bounded).unwrap_or(f64::INFINITY)
         }
     };

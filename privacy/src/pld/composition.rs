@@ -5,7 +5,7 @@
 //! the tilt back at the end turns an absolute error into one that falls off with the tail.
 //!
 //! Every mass is rounded up by more than its error. With L laws' Euclidean norms |m|, transforms whose error is at
-//! most c = 2^-52·(levels + 4) in relative norm (Higham 2002, Theorem 24.2), and characteristic functions of modulus at most 1, a
+//! most c = 4·2^-52·(levels + 4) in relative norm (Higham 2002, Theorem 24.2), and characteristic functions of modulus at most 1, a
 //! tilted mass is off by at most c (Σ n|m| + 1). Wrap-around adds what the tilted sum has outside the window, and the
 //! infinite mass what the sum has above it; both by Chernoff's bound.
 //!
@@ -183,7 +183,7 @@ fn tilted_sum(parts: &[(GridLaw, u64)], tilt: f64, length: usize) -> (Vec<f64>, 
         *mass *= scale;
     }
     let levels = f64::from(length.ilog2()) + 4.0;
-    (sum, f64::EPSILON * levels * norms + 2.0 * OUTSIDE)
+    (sum, 4.0 * f64::EPSILON * levels * norms + 2.0 * OUTSIDE)
 }
 
 /// The t > 0 of a geometric range with the smallest (K(t) - log_mass)/t, and that value: P\[S >= it\] <= the mass.

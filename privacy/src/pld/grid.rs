@@ -17,7 +17,8 @@ impl GridLaw {
     /// Laplace noise with shift/scale = `shift`, by connecting the dots.
     ///
     /// δ(ε) = 1 - e^((ε-s)/2) on [-s, s]. With B_i the mean slope of δ over e^ε between grid points i and i+1, the mass
-    /// at i is e^(ε_i)(B_(i-1) - B_i); inside, B_i = e^(-(ε_i + s)/2)/(e^(h/2) + 1), which leaves e^((ε_i - s)/2) tanh(h/4).
+    /// at i is e^(ε_i)(B_(i-1) - B_i); inside, B_i = e^(-(ε_i + s)/2)/(e^(h/2) + 1), which leaves e^((ε_i - s)/2) tanh(h/4). The masses
+    /// at the ends are differences of slopes, and all are widened by more than what rounding takes from them.
     pub(super) fn laplace(shift: f64, step: f64) -> Result<Self, Error> {
         check_length(shift * SHIFT_COST)?;
         let top = in_grid(shift / step)?;
@@ -29,11 +30,12 @@ impl GridLaw {
         let mass = |index: i64| {
             let epsilon = index as f64 * step;
             let inside = (index - 1) as f64 * step >= -shift && (index + 1) as f64 * step <= shift;
-            if inside {
+            let mass = if inside {
                 exp(0.5 * (epsilon - shift)) * tanh(0.25 * step)
             } else {
                 (exp(epsilon) * (slope(index - 1) - slope(index))).max(0.0)
-            }
+            };
+            mass * (1.0 + WIDENING)
         };
         Ok(Self { step, first: -top, masses: (-top..=top).map(mass).collect(), infinite: 0.0 })
     }
@@ -93,6 +95,8 @@ pub(super) fn check_length(points: f64) -> Result<(), Error> {
     Ok(())
 }
 
+/// More than what rounding takes from the masses of a law, in all and of δ at one grid point.
+const WIDENING: f64 = 1e-11;
 /// The largest window, in grid points.
 const LENGTH_MAX: f64 = (1_u64 << 26) as f64;
 /// A single loss of more than 100 nats counts as too long: e^loss would leave the range of doubles when composed.

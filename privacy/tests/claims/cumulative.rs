@@ -131,7 +131,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
 fn the_smooth_sensitivity_of_a_sum_is_that_of_the_oracle() {
     let oracle = oracle().smooth;
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, RdpOrder::new(oracle.order).unwrap()).unwrap();
-    let locals = || total(votes_of("cumulative").iter().map(|counts| sensitivity.local(counts, 250)));
+    let locals = || total(votes_of("cumulative").iter().map(|counts| sensitivity.local(counts).unwrap()));
     let sum = locals();
     for Smooth { beta, value } in &oracle.smooth {
         let found = smooth(&sum, *beta).unwrap().open(&ANALYST);

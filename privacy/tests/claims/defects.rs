@@ -191,7 +191,7 @@ fn no_figure_that_depends_on_the_votes_is_called_publishable() {
 /// Defect 1. Teachers, noise and order were passed in another order than declared, and nothing noticed.
 ///
 /// Here noise, classes and order have types of their own, which the documentation of the module shows not to compile when they are
-/// exchanged. Classes and teachers are both whole numbers: each is held to what the oracle says.
+/// exchanged. How many teachers there are follows from the votes.
 #[test]
 fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
     let oracle: Sensitivities =
@@ -199,11 +199,12 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
     let mut told_apart = 0;
     for case in oracle.gnmax_cases {
         let counts = VoteCounts::new(case.votes.clone()).unwrap();
-        let sequence = |sigma: f64, classes: usize, teachers: usize, order: f64| {
+        assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "as many votes as teachers");
+        let sequence = |sigma: f64, classes: usize, order: f64| {
             let sensitivity = GnMaxSensitivity::new(Scale::new(sigma)?, classes, RdpOrder::new(order)?)?;
-            Ok::<_, Error>(sensitivity.local(&counts, teachers).open(&ANALYST))
+            Ok::<_, Error>(sensitivity.local(&counts).unwrap().open(&ANALYST))
         };
-        let (classes, teachers) = (case.votes.len(), case.teachers);
+        let classes = case.votes.len();
         let right: Vec<f64> = case
             .local_sens_rle
             .iter()
@@ -214,24 +215,20 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
             let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * b + 1e-11 * largest;
             found.len() == right.len() && found.iter().zip(&right).all(close)
         };
-        let found = sequence(case.sigma, classes, teachers, case.order).unwrap();
+        let found = sequence(case.sigma, classes, case.order).unwrap();
         assert!(same(&found), "{:?}, sigma {}, order {}", case.votes, case.sigma, case.order);
-        // Every way to exchange two of the four: refused, or another sequence.
+        // Every way to exchange two of the three: refused, or another sequence.
         let whole = |value: f64| (0..10_000_u16).find(|n| f64::from(*n) >= value).map_or(0, usize::from);
         let (sigma, order) = (whole(case.sigma), whole(case.order));
-        for (sigma, classes, teachers, order) in [
-            (case.order, classes, teachers, case.sigma),
-            (classes as f64, sigma, teachers, case.order),
-            (teachers as f64, classes, sigma, case.order),
-            (case.sigma, teachers, classes, case.order),
-            (case.sigma, order, teachers, classes as f64),
-            (case.sigma, classes, order, teachers as f64),
+        for (sigma, classes, order) in [
+            (case.order, classes, case.sigma),
+            (classes as f64, sigma, case.order),
+            (case.sigma, order, classes as f64),
         ] {
-            if (sigma, classes, teachers, order) == (case.sigma, case.votes.len(), case.teachers, case.order)
-            {
+            if (sigma, classes, order) == (case.sigma, case.votes.len(), case.order) {
                 continue;
             }
-            let exchanged = sequence(sigma, classes, teachers, order);
+            let exchanged = sequence(sigma, classes, order);
             assert!(
                 !exchanged.is_ok_and(|found| same(&found)),
                 "{:?}: exchanged and not noticed",
@@ -240,7 +237,7 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
             told_apart += 1;
         }
     }
-    assert!(told_apart > 50, "{told_apart}");
+    assert!(told_apart > 30, "{told_apart}");
 }
 
 #[derive(Deserialize)]

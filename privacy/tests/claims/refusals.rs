@@ -67,7 +67,7 @@ fn plan(shift: f64, times: f64) -> Result<(), Error> {
 }
 
 fn local(threshold: f64) -> Result<conclave_privacy::secret::Secret<Vec<f64>>, Error> {
-    threshold_local(&VoteCounts::new(vec![20, 10])?, 30, threshold, scale(2.0), orders(&[4.0])[0])
+    threshold_local(&VoteCounts::new(vec![20, 10])?, threshold, scale(2.0), orders(&[4.0])[0])
 }
 
 /// `analysis::account` of Confident-GNMax with threshold T over `rows`.

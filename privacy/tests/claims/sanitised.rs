@@ -87,12 +87,13 @@ fn local_sensitivities_of_gnmax_are_those_of_the_paper() {
         let sensitivity = GnMaxSensitivity::new(scale(case.sigma), case.votes.len(), order).unwrap();
         assert!((sensitivity.log_q0() / case.logq0 - 1.0).abs() < 1e-7, "{name}: {}", sensitivity.log_q0());
         assert!((sensitivity.log_q1() / case.logq1 - 1.0).abs() < 1e-7, "{name}: {}", sensitivity.log_q1());
+        assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "{name}");
         let counts = VoteCounts::new(case.votes).unwrap();
         for Smooth { beta, value } in case.smooth {
-            let found = smooth(&sensitivity.local(&counts, case.teachers), beta).unwrap().open(&ANALYST);
+            let found = smooth(&sensitivity.local(&counts).unwrap(), beta).unwrap().open(&ANALYST);
             assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
         }
-        let found = sensitivity.local(&counts, case.teachers).open(&ANALYST);
+        let found = sensitivity.local(&counts).unwrap().open(&ANALYST);
         assert_sequence(&name, &found, &case.local_sens_rle);
     }
 }
@@ -100,10 +101,10 @@ fn local_sensitivities_of_gnmax_are_those_of_the_paper() {
 #[test]
 fn local_sensitivities_of_the_threshold_test_are_those_of_the_paper() {
     for case in oracle().threshold_cases {
+        assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "as many votes as teachers");
         let counts = VoteCounts::new(case.votes).unwrap();
         let order = RdpOrder::new(case.order).unwrap();
-        let local =
-            || threshold_local(&counts, case.teachers, case.votes_needed, scale(case.sigma1), order).unwrap();
+        let local = || threshold_local(&counts, case.votes_needed, scale(case.sigma1), order).unwrap();
         let name = format!("T {}, sigma1 {}", case.votes_needed, case.sigma1);
         assert_sequence(&name, &local().open(&ANALYST), &case.local_sens_rle);
         for Smooth { beta, value } in case.smooth {
@@ -172,8 +173,8 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
             data.add_expected(counts, &mut cost);
             // The script weighs the argmax by the probability that it is reached, as the paper's accounting does.
             let answered = data.answered(counts).open(&ANALYST);
-            let argmax = sensitivity.local(counts, TEACHERS).open(&ANALYST);
-            let test = threshold_local(counts, TEACHERS, threshold, sigma1, at[0]).unwrap().open(&ANALYST);
+            let argmax = sensitivity.local(counts).unwrap().open(&ANALYST);
+            let test = threshold_local(counts, threshold, sigma1, at[0]).unwrap().open(&ANALYST);
             for ((sum, argmax), test) in sum.iter_mut().zip(argmax).zip(test) {
                 *sum += test + answered * argmax;
             }
@@ -202,7 +203,7 @@ fn a_cost(order: RdpOrder) -> (Secret<f64>, Secret<Vec<f64>>, f64) {
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 4, order).unwrap();
     // Two queries with the same votes.
     let cost = || total_cost([sensitivity.cost_of(&counts), sensitivity.cost_of(&counts)]);
-    let local = total([sensitivity.local(&counts, 250), sensitivity.local(&counts, 250)]);
+    let local = total([sensitivity.local(&counts).unwrap(), sensitivity.local(&counts).unwrap()]);
     let mechanism = NoisyVote::GnMax { sigma: scale(40.0) };
     let published = DataDependent::new(mechanism, Method::Published, &[order]).steps(&counts).open(&ANALYST);
     let found = cost().open(&ANALYST);
@@ -252,9 +253,15 @@ fn a_release_is_the_cost_with_noise_of_its_smooth_sensitivity_and_is_priced_by_t
     unsupported(price(0).unwrap_err());
     unsupported(plan.event().price_within(&person, FilterOrder::DEFAULT).unwrap_err());
     unsupported(rdp.add(&plan.event(), &person, 1).unwrap_err());
+    // It has one teacher, but takes the vote along.
+    let firm = one(PrivacyUnit::Organisation { teachers_max: 1 });
+    unsupported(plan.event().price_within(&firm, FilterOrder::DEFAULT).unwrap_err());
+    unsupported(rdp.add(&plan.event(), &firm, 1).unwrap_err());
     unsupported(RdpAccountant::new(Conversion::Tight).add(&plan.event(), &record, 1).unwrap_err());
     unsupported(PureAccountant::new().add(&plan.event(), &record, 1).unwrap_err());
-    for (beta, sigma) in [(0.06, 8.0), (0.0, 8.0), (f64::NAN, 8.0), (0.01, 0.5), (0.01, f64::INFINITY)] {
+    for (beta, sigma) in
+        [(0.06, 8.0), (0.0, 8.0), (f64::NAN, 8.0), (0.01, 0.5), (0.01, 513.0), (0.01, f64::INFINITY)]
+    {
         assert!(SanitisedRelease::new(order, beta, sigma).is_err(), "{beta} {sigma}");
     }
 }
