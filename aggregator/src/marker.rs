@@ -56,7 +56,8 @@ impl Marker {
     pub(crate) fn read(&self) -> Result<Option<Wanted>> {
         match fs::read_to_string(&self.path) {
             Ok(text) => {
-                toml::from_str(&text).map(Some).map_err(|error| self.fault(&error.to_string().trim_end()))
+                let read = toml::from_str(&text).map(Some);
+                read.map_err(|error| Error::file(&self.path, &error.to_string().trim_end(), FIX_OF_WORDS))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.fault(&error)),
@@ -97,7 +98,9 @@ impl Marker {
 
 const ENDING: &str = ".campaign.toml";
 const HEADER: &str = "# Written by the aggregator when an operator starts or stops a campaign.\n";
-const FIX: &str = "this user must be able to write it; remove it to go by [campaign] in the settings again";
+const FIX: &str = "it says which campaign is open: make room on its disk, and let this user read and write it";
+const FIX_OF_WORDS: &str = "restore it; without it the aggregator goes by [campaign] in its settings, if there is one";
+    "it says which campaign is open: keep it, make room on its disk, and let this user read and write it";
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +123,7 @@ mod tests {
         for broken in ["campaign = 'digits-2'", "campaign = 'digits-2'\nstate = 'paused'", "\u{0}"] {
             fs::write(marker.path(), broken).unwrap();
             let words = marker.read().unwrap_err().to_string();
-            assert!(words.contains("ledger.db.campaign.toml") && words.contains("remove it"), "{words}");
+            assert!(words.contains("ledger.db.campaign.toml") && words.contains("restore it"), "{words}");
         }
         marker.remove().unwrap();
         marker.remove().unwrap();

@@ -1,5 +1,6 @@
 //! A student's life: listen, learn unless that was done before, serve until it is asked to stop.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use conclave_learning::Dataset;
@@ -43,6 +44,7 @@ pub async fn run(
     let figures = move || std::future::ready(Some(observer.figures(certificate)));
     admin::serve(config.admin, figures, stop.clone()).await?;
     tracing::info!(address = %serving.address(), campaign = %settings.campaign, "listening; not ready yet");
+    make_folder(&settings.config.model_path)?;
     let readied = async { Ok(serving.publish(obtain(&settings).await?).await?) };
     let readied = tokio::select! {
         readied = readied => readied,
@@ -54,6 +56,18 @@ pub async fn run(
     }
     tracing::info!(address = %serving.address(), "ready to predict");
     Ok(serving.into_running().finished().await?)
+}
+
+/// The folder of the model, before the campaign rather than after it.
+fn make_folder(model: &Path) -> Result<()> {
+    let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), std::fs::create_dir_all).map_err(|error| {
+        StudentError::setting(
+            "model_path",
+            model.display(),
+            format!("{error}; name a folder that this user may make"),
+        )
+    })
 }
 
 async fn obtain(settings: &Settings) -> std::result::Result<StudentModel, Failure> {

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use conclave_privacy::accountant::epsilon_to_rho_within;
+use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use conclave_proto::pool::PoolManifest;
 use conclave_trust::{Contract, Member};
@@ -88,19 +88,28 @@ impl Consent {
         }
         let limits = &self.limits;
         at_most("delta", contract.delta.get(), limits.delta_max.get(), "use a smaller delta")?;
-        at_most(
-            "rho_cap_units",
-            contract.rho_cap.units(),
-            epsilon_to_rho_within(limits.epsilon_max, limits.delta_max, contract.filter_order).units(),
-            "use a smaller epsilon: the silo's limit is epsilon_max at delta_max",
-        )?;
+        let (order, most) = (contract.filter_order, limits.epsilon_max);
+        if contract.rho_cap > epsilon_to_rho_within(most, limits.delta_max, order) {
+            let (offered, delta) =
+                (rho_to_epsilon_within(contract.rho_cap, contract.delta, order), contract.delta);
+            return Err(CallError::Disagreement {
+                field: "rho_cap_units",
+                offered: format!(
+                    "{}, which is epsilon {offered:.4} at delta {:e}",
+                    contract.rho_cap.units(),
+                    delta.get()
+                ),
+                ours: format!("at most epsilon {} at delta {:e}", most.get(), limits.delta_max.get()),
+                fix: "use a smaller epsilon, or have the silo raise limits.epsilon_max",
+            });
+        }
         let least = contract.mechanism.least_noise();
         if least.votes() < limits.noise_min.votes() {
             return Err(CallError::Disagreement {
                 field: "mechanism",
                 offered: format!("noise of {least}"),
                 ours: format!("at least {}", limits.noise_min),
-                fix: "use more noise",
+                fix: "use more noise, or have the silo lower limits.noise_min_votes",
             });
         }
         same(

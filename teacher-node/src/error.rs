@@ -33,8 +33,9 @@ pub enum Error {
     },
     /// The data or their split are not those that this silo voted with before.
     #[error(
-        "the private data changed: data id `{recorded}` had partition {was}, today it is {now}. If this was not meant, \
-         restore the old rows, teachers and partition key. If it was, give the new data an id of their own and write \
+        "these are not the data that this silo voted with: on record is data id `{recorded}` with partition {was}, today it is \
+         `{data}` with {now}. A partition changes with rows, classes and their order, teachers and partition key. If this was not \
+         meant, restore them and the id. If it was, give the new data an id of their own and write \
          under [data]: changed = {{ predecessor = \"{recorded}\", people = \"same\" }} (or \"others\", if no person is in both)"
     )]
     DataChanged {
@@ -42,6 +43,8 @@ pub enum Error {
         recorded: String,
         /// The partition digest on record.
         was: String,
+        /// Today's data id.
+        data: String,
         /// Today's partition digest.
         now: String,
     },
@@ -98,11 +101,11 @@ pub enum CallError {
         fix: &'static str,
     },
     /// A campaign keeps its contract.
-    #[error("campaign {campaign} was agreed to under contract {agreed}, and contract {offered} is offered")]
+    #[error("campaign {campaign} was voted on under contract {agreed}, and contract {offered} is offered")]
     ContractChanged {
         /// The campaign.
         campaign: String,
-        /// Digest of the contract that was agreed to.
+        /// Digest of the contract under which queries were answered.
         agreed: String,
         /// Digest of the contract that is offered.
         offered: String,

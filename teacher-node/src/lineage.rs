@@ -49,6 +49,7 @@ impl Lineage {
             _ => Err(Error::DataChanged {
                 recorded: recorded.data.to_string(),
                 was: recorded.partition.to_string(),
+                data: data.to_string(),
                 now: partition.to_string(),
             }),
         }

@@ -48,6 +48,15 @@ pub(crate) struct Session {
     connected: watch::Sender<Option<WorkServiceClient<Channel>>>,
     /// What the log said last, so that it is not said twice.
     told: String,
+    /// Whether another process with this kit took this one's place last: being known again is then no news.
+    displaced: bool,
+}
+
+/// Why a connection was lost.
+struct Lost {
+    words: String,
+    /// The aggregator's word for it, if it said one.
+    reason: String,
 }
 
 /// What does the work of a lease; shared by all that are held.
@@ -63,7 +72,7 @@ impl Session {
             ClientTransport::Mutual { kit: Arc::new(dial.kit.clone()), expected: dial.aggregator.clone() };
         let work = Arc::new(Worker { handlers, aggregator: dial.aggregator.clone(), held: Mutex::default() });
         let connected = watch::Sender::new(None);
-        Self { dial, transport, work, contact, connected, told: String::new() }
+        Self { dial, transport, work, contact, connected, told: String::new(), displaced: false }
     }
 
     /// Dials, works and dials again until `shutdown`; then hands in what is under way, for a while.
@@ -72,12 +81,15 @@ impl Session {
         let mut jobs = JoinSet::new();
         while !shutdown.is_cancelled() {
             let lost = shutdown.run_until_cancelled(self.connection(&mut backoff, &mut jobs)).await;
-            let Some(words) = lost else { break };
+            let Some(Lost { words, reason }) = lost else { break };
             self.connected.send_replace(None);
             if self.is_news(&words) {
-                tracing::warn!("{words}; dialling again");
+                tracing::warn!(reason, "{words}; dialling again");
             }
-            shutdown.run_until_cancelled(tokio::time::sleep(backoff.next_wait())).await;
+            // Another process with this kit is there: dialling at once would take its place, and it ours, without end.
+            self.displaced = reason == DISPLACED;
+            let wait = if self.displaced { DISPLACED_WAIT } else { backoff.next_wait() };
+            shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
         self.contact.end();
         let finished = async { while jobs.join_next().await.is_some() {} };
@@ -87,11 +99,11 @@ impl Session {
     }
 
     /// One connection from its beginning to its loss, and why it was lost.
-    async fn connection(&mut self, backoff: &mut Backoff, jobs: &mut JoinSet<()>) -> String {
+    async fn connection(&mut self, backoff: &mut Backoff, jobs: &mut JoinSet<()>) -> Lost {
         let DialOut { address, limits, .. } = &self.dial;
         let channel = match channel::connect(address, &self.transport, limits).await {
             Ok(channel) => channel,
-            Err(error) => return error.to_string(),
+            Err(error) => return Lost { words: error.to_string(), reason: String::new() },
         };
         let mut client = WorkServiceClient::new(channel).max_decoding_message_size(LEASE_BYTES_MAX);
         self.connected.send_replace(Some(client.clone()));
@@ -108,9 +120,9 @@ impl Session {
             let request = with_deadline(LeaseWorkRequest { held, wait_ms }, wait + ANSWER_TIME);
             let answer = match client.lease_work(request).await {
                 Ok(answer) => answer.into_inner(),
-                Err(status) => return self.words(&status),
+                Err(status) => return self.lost(&status),
             };
-            if self.is_news("known") {
+            if !self.displaced && self.is_news("known") {
                 let (address, aggregator) = (&self.dial.address, &self.dial.aggregator);
                 tracing::info!(address, %aggregator, "the aggregator knows this node, and asks it over this connection");
             }
@@ -124,8 +136,9 @@ impl Session {
         }
     }
 
-    fn words(&self, status: &Status) -> String {
-        channel::describe_status(status, &self.dial.address, &self.transport).to_string()
+    fn lost(&self, status: &Status) -> Lost {
+        let words = channel::describe_status(status, &self.dial.address, &self.transport).to_string();
+        Lost { words, reason: Refusal::read(status).reason().to_owned() }
     }
 
     /// Whether something else was said last about the connection.
@@ -239,6 +252,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(4);
 /// Waits between attempts to reach the aggregator.
 const PATIENCE: RetryPolicy =
     RetryPolicy { attempts_max: u32::MAX, delay_first_ms: 100, delay_max_ms: 5_000 };
+/// The aggregator's word for a node whose place another connection with the same kit has taken.
+const DISPLACED: &str = "DISPLACED";
+/// Before such a node dials again.
+const DISPLACED_WAIT: Duration = Duration::from_secs(15);
 /// More leases than that wait at the aggregator.
 const LEASES_HELD_MAX: usize = 64;
 /// A contract with its members and classes, or 32 bytes for each query of a batch.

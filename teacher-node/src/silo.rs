@@ -23,7 +23,7 @@ pub(crate) struct Silo {
     follows: Option<Succession>,
     pool: HashMap<QueryId, usize>,
     voter: Ensemble,
-    /// The contract of each campaign that was agreed to since the node started.
+    /// The contract of each campaign that was agreed to last since the node started.
     agreed: Mutex<HashMap<CampaignId, ContractDigest>>,
 }
 
@@ -45,23 +45,17 @@ impl Silo {
         self.follows.as_ref()
     }
 
-    /// Agrees to `contract`, again if need be, or says why not.
+    /// Agrees to `contract`, again if need be, or says why not. Terms that nobody has voted under yet may be replaced: a campaign
+    /// that another silo refused can be offered anew under its name. Once a vote was cast, the guard's book keeps them for
+    /// life and has refused others before this is asked.
     pub(crate) fn agree(&self, contract: &Contract, standing: Standing) -> Result<ContractDigest, CallError> {
         let offered = contract.digest();
         let mut agreed = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
-        match agreed.get(&contract.campaign) {
-            Some(&agreed) if agreed == offered => Ok(offered),
-            Some(agreed) => Err(CallError::ContractChanged {
-                campaign: contract.campaign.to_string(),
-                agreed: agreed.to_string(),
-                offered: offered.to_string(),
-            }),
-            None => {
-                self.consent.check(contract, standing)?;
-                agreed.insert(contract.campaign.clone(), offered);
-                Ok(offered)
-            }
+        if agreed.get(&contract.campaign) != Some(&offered) {
+            self.consent.check(contract, standing)?;
+            agreed.insert(contract.campaign.clone(), offered);
         }
+        Ok(offered)
     }
 
     /// The checked batch, ready for the guard.

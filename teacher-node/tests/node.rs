@@ -133,7 +133,7 @@ async fn calls_at_the_same_time_share_the_guard_and_none_passes_the_cap() {
 }
 
 #[tokio::test]
-async fn a_campaign_keeps_its_contract_across_a_restart_too() {
+async fn a_campaign_keeps_the_contract_that_it_was_voted_under_across_a_restart_too() {
     let consortium = Consortium::new();
     let silo = consortium.silo(settings(consortium.dir.path()), &votes(2)).await;
     let mut aggregator = consortium.caller(&silo, Role::Aggregator).await;
@@ -146,10 +146,12 @@ async fn a_campaign_keeps_its_contract_across_a_restart_too() {
             assert!(refusal.message().contains(&digest.to_string()), "{refusal}");
         }
     };
+    // Nobody has voted yet: what another silo refused can be offered anew.
+    aggregator.agree(&second).await;
     aggregator.agree(&first).await;
-    both_digests(&aggregator.accept((&second).into()).await.unwrap_err());
     assert_eq!(aggregator.vote(&second, &[query(0)]).await.unwrap_err().reason(), REASON_CONTRACT_UNKNOWN);
     aggregator.vote(&first, &[query(0)]).await.unwrap();
+    both_digests(&aggregator.accept((&second).into()).await.unwrap_err());
     silo.stop().await;
 
     let silo = consortium.silo(settings(consortium.dir.path()), &votes(2)).await;

@@ -34,14 +34,14 @@ pub fn folder(flight: &mut Preflight, field: &str, folder: &Path, private: bool)
             return flight.problem("storage", unusable(field, folder, problem, fix));
         }
         Ok(slowest_ms) => {
-            let made = if existing == folder { "" } else { "; the folder is made at the first start" };
+            let made = if folder.exists() { "" } else { "; the folder is made at the first start" };
             let words = format!(
                 "{FLUSHES} flushes were acknowledged and read back, the slowest in {slowest_ms} ms{made}"
             );
             flight.good("storage", field, shown, words);
         }
     }
-    if private && existing == folder {
+    if private && folder.exists() {
         permissions(flight, field, folder);
     }
     kind(flight, field, &existing);

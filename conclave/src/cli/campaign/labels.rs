@@ -71,6 +71,11 @@ pub(super) fn run(args: &LabelsArgs, console: &Console) -> Result<Exit, Fault> {
         let page = page.map_err(|error| reach.unreadable("the contract", &error))?;
         write("--report", path, page.as_bytes())?;
     }
+    let exit = match status.state() {
+        CampaignState::Halted => Exit::Other,
+        CampaignState::BudgetSpent if status.queries_waiting > 0 => Exit::Budget,
+        _ => Exit::Done,
+    };
     let told = status::tell(&reach, &contract, status)?;
     let report = args.report.clone();
     let mut words = status::in_words(&told);
@@ -93,7 +98,8 @@ pub(super) fn run(args: &LabelsArgs, console: &Console) -> Result<Exit, Fault> {
             console.note(words.trim_end());
         }
     }
-    Ok(Exit::Done)
+    // Reading succeeded; that the rest will not come is what whoever waited for it must know.
+    Ok(if args.follow { exit } else { Exit::Done })
 }
 
 /// All answers, and where the campaign stood after them.

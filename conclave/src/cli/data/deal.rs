@@ -68,7 +68,8 @@ pub(super) fn run(args: &DealArgs, console: &Console) -> Result<Exit, Fault> {
         if shape.len() > 1 {
             let _ = writeln!(
                 text,
-                "\nRows have the shape {shape:?}: say shape = {shape:?} in settings that read them."
+                "\nRows have the shape {shape:?}. To keep it, say shape = {shape:?} in all settings that read them, and --shape {} to `conclave data manifest`; all or none.",
+                shape.iter().map(u32::to_string).collect::<Vec<_>>().join("x")
             );
         }
         text
