@@ -8,7 +8,7 @@ use crate::Error;
 use crate::accountant::{Conversion, epsilon_to_rho_within, rho_to_epsilon_within};
 use crate::analysis::{AccountantName, Answered, Question, account_in_advance, default_orders};
 use crate::calibrate::refine;
-use crate::counts::VoteCounts;
+use crate::counts::{VoteCounts, check_classes};
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho, Scale};
@@ -89,7 +89,10 @@ pub fn scaled(model: &[VoteCounts], teachers: u32) -> Result<Vec<VoteCounts>, Er
 
 /// A model for those who have none: of twenty questions, eight on which 97 of 100 teachers agree, then ever harder ones
 /// down to 40 of 100. Half of the others agree on a second class, half of the rest on a third, and so on.
+///
+/// Refuses a number of classes that vote counts refuse, before it takes memory for them.
 pub fn assumed_model(teachers: u32, classes: usize) -> Result<Vec<VoteCounts>, Error> {
+    check_classes(classes)?;
     let histogram = |share: f64| {
         let mut left = f64::from(teachers);
         let mut counts = vec![0; classes];

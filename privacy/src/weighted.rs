@@ -12,7 +12,7 @@
 //! A unit whose records are spread over groups pays for the heaviest of them. Weights are public, and chosen without the data.
 
 use crate::Error;
-use crate::counts::{ClassIndex, VoteCounts};
+use crate::counts::{ClassIndex, VoteCounts, check_classes};
 use crate::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
 use crate::quantity::{NoiseScale, Rho, Scale, Threshold, in_range};
 use crate::unit::Sensitivity;
@@ -64,11 +64,10 @@ impl WeightGrid {
         classes: usize,
         votes: impl IntoIterator<Item = (ClassIndex, Weight)>,
     ) -> Result<VoteCounts, Error> {
-        let empty = VoteCounts::new(vec![0; classes])?;
-        let mut counts = empty.as_slice().to_vec();
-        let max = u16::try_from(classes - 1).map_err(|_| Error::CountTooLarge)?;
+        let max = check_classes(classes)?;
+        let mut counts = vec![0_u64; classes];
         for (class, weight) in votes {
-            let count = counts.get_mut(usize::from(class.0)).ok_or(Error::VoteOutOfRange { max })?;
+            let count = counts.get_mut(class.position()).ok_or(Error::VoteOutOfRange { max })?;
             *count = count.saturating_add(weight.0.into());
         }
         VoteCounts::new(counts)

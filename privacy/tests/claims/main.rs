@@ -15,6 +15,7 @@ mod filters;
 mod histogram;
 mod interactive;
 mod loss_distribution;
+mod many_classes;
 mod noise_law;
 mod prices;
 mod properties;

@@ -96,7 +96,7 @@ fn weighted_votes_are_answered_like_the_counts_that_they_add_up_to() {
             let Outcome::Label(class) = mechanism.release(counts, &mut generator).outcome else {
                 panic!("an abstention without a threshold")
             };
-            answers[usize::from(class.0)] += 1;
+            answers[class.position()] += 1;
         }
         answers
     };
