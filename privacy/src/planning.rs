@@ -154,7 +154,7 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
 }
 
 /// The expected share of queries that are answered, and that are answered with the most frequent vote.
-fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
+pub(crate) fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
     let analyst = Analyst::who_may_see_the_votes();
     let data = DataDependent::new(*mechanism, Method::Published, &[]);
     let (mut answered, mut right) = (0.0, 0.0);
@@ -207,7 +207,7 @@ fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent),
 }
 
 /// Who is protected in a plan: one record, one moved vote.
-fn record() -> Result<Sensitivity, Error> {
+pub(crate) fn record() -> Result<Sensitivity, Error> {
     Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)
 }
 
@@ -226,7 +226,7 @@ fn least(fits: impl Fn(Scale) -> bool) -> Result<Option<Scale>, Error> {
 }
 
 /// Rounded up in the fourth digit: more noise, and fit to be typed.
-fn readable(scale: Scale) -> Result<Scale, Error> {
+pub(crate) fn readable(scale: Scale) -> Result<Scale, Error> {
     let digits = 3.0 - libm::floor(libm::log10(scale.get()));
     let shift = libm::pow(10.0, digits.abs());
     let rounded =

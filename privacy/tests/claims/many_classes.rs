@@ -6,6 +6,7 @@ use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::contribution::{ContributionBound, Contributions};
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
+use conclave_privacy::individualised::WeightGrid;
 use conclave_privacy::mechanism::{
     ConfidentGnMax, ExponentialMechanism, GnMax, InteractiveGnMax, LnMax, Mechanism, NoisyHistogram, Outcome,
     PermuteAndFlip, StudentPrediction,
@@ -15,7 +16,6 @@ use conclave_privacy::planning::assumed_model;
 use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder, Scale, Threshold};
 use conclave_privacy::secret::Analyst;
 use conclave_privacy::smooth_sensitivity::GnMaxSensitivity;
-use conclave_privacy::weighted::WeightGrid;
 use std::time::{Duration, Instant};
 
 const MILLION: usize = 1_000_000;
