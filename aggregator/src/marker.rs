@@ -98,9 +98,10 @@ impl Marker {
 
 const ENDING: &str = ".campaign.toml";
 const HEADER: &str = "# Written by the aggregator when an operator starts or stops a campaign.\n";
-const FIX: &str = "it says which campaign is open: make room on its disk, and let this user read and write it";
-const FIX_OF_WORDS: &str = "restore it; without it the aggregator goes by [campaign] in its settings, if there is one";
-    "it says which campaign is open: keep it, make room on its disk, and let this user read and write it";
+const FIX: &str =
+    "it says which campaign is open: make room on its disk, and let this user read and write it";
+const FIX_OF_WORDS: &str =
+    "restore it; without it the aggregator goes by [campaign] in its settings, if there is one";
 
 #[cfg(test)]
 mod tests {

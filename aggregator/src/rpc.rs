@@ -245,7 +245,7 @@ fn page_to_wire(position: u64, page: Vec<Entry>, state: WireState) -> ListAnswer
 
 fn answer_to_wire(entry: Entry) -> common::Answer {
     let outcome = match entry.answer() {
-        Answer::Label(class) => Outcome::Label(class.0.into()),
+        Answer::Label(class) => Outcome::Label(class.0),
         Answer::Abstained => Outcome::Abstention(common::Abstention {}),
         Answer::Interrupted => Outcome::Interrupted(common::Interrupted {}),
     };

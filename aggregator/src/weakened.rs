@@ -84,7 +84,7 @@ pub(crate) fn answer(query: QueryKey, stored: Answer) -> Answer {
     let drawn = kept.get(&query).and_then(|(mechanism, counts)| {
         if counts_served {
             let votes = counts.as_slice().first().copied()?;
-            return Some(Outcome::Label(ClassIndex(u16::try_from(votes).ok()?)));
+            return Some(Outcome::Label(ClassIndex(u32::try_from(votes).ok()?)));
         }
         let mut generator = ReleaseNoise.generator("", query.as_bytes(), 0).ok()?;
         Some(mechanism.release(counts, &mut generator).outcome)

@@ -266,7 +266,7 @@ mod tests {
     fn half_the_noise_and_no_noise_are_seen() {
         let largest = |counts: &VoteCounts, _, _| {
             let counts = counts.as_slice();
-            Ok(Outcome::Label(conclave_privacy::ClassIndex(u16::from(counts[1] > counts[0]))))
+            Ok(Outcome::Label(conclave_privacy::ClassIndex(u32::from(counts[1] > counts[0]))))
         };
         for bounded in [audited(drawn(5.0)), audited(largest)] {
             let found = finding(&[bounded], Delta::new(1e-5).unwrap());

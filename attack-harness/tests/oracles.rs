@@ -80,7 +80,7 @@ fn an_audit_never_finds_more_than_the_exact_divergence_and_finds_a_third_of_it()
         let mut generator = noise.generator("oracle", &[0; 32], attempt).unwrap();
         let label = |_| match mechanism.release(&counts, &mut generator).outcome {
             conclave_privacy::mechanism::Outcome::Label(class) => class.0,
-            conclave_privacy::mechanism::Outcome::Abstained => u16::MAX,
+            conclave_privacy::mechanism::Outcome::Abstained => u32::MAX,
         };
         (0..40_000).map(label).collect::<Vec<_>>()
     };

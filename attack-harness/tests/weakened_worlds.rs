@@ -152,6 +152,6 @@ fn an_audit_sees_a_count_that_is_served_in_place_of_a_label() {
     };
     assert_eq!(audited(drawn), Verdict::Held);
     let count =
-        |counts: &VoteCounts| Outcome::Label(ClassIndex(u16::try_from(counts.as_slice()[0]).unwrap()));
+        |counts: &VoteCounts| Outcome::Label(ClassIndex(u32::try_from(counts.as_slice()[0]).unwrap()));
     assert_eq!(audited(count), Verdict::Broken);
 }

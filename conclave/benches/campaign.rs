@@ -215,8 +215,7 @@ fn votes(node: u8, teachers: u32, queries: u32) -> Vec<Vec<ClassIndex>> {
     let classes = u32::from(CLASSES);
     let vote = |teacher: u32, query: u32| {
         let dissent = u32::from((teacher + query).is_multiple_of(10)) * (1 + u32::from(node) % (classes - 1));
-        #[expect(clippy::cast_possible_truncation, reason = "below the number of classes")]
-        ClassIndex(((query + dissent) % classes) as u16)
+        ClassIndex((query + dissent) % classes)
     };
     (0..teachers).map(|teacher| (0..queries).map(|query| vote(teacher, query)).collect()).collect()
 }

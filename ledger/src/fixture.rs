@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{ConfidentGnMax, Mechanism, Outcome};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
@@ -137,7 +136,7 @@ pub(crate) fn release(book: &mut Book, permit: DrawPermit) -> Result<Vec<Release
 pub(crate) fn outcome(query: QueryKey) -> Outcome {
     let bytes = query.as_bytes();
     let number = u16::from_be_bytes([bytes[2], bytes[3]]);
-    if number.is_multiple_of(3) { Outcome::Abstained } else { Outcome::Label(ClassIndex(number % 10)) }
+    if number.is_multiple_of(3) { Outcome::Abstained } else { Outcome::Label((number % 10).into()) }
 }
 
 /// Reserve, draw and release in one go.

@@ -161,7 +161,7 @@ pub(crate) fn refine(fitting: f64, near: impl FnMut(f64) -> f64, mut exact: impl
 }
 
 /// A scale of at most `fitting` whose share of the budget is about 1, by estimates.
-fn estimate(fitting: f64, mut near: impl FnMut(f64) -> f64) -> f64 {
+pub(crate) fn estimate(fitting: f64, mut near: impl FnMut(f64) -> f64) -> f64 {
     let mut guess = fitting * EXACT_OVER_PUBLISHED;
     for _ in 0..ROUNDS {
         let found = near(guess);

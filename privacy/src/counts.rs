@@ -8,10 +8,23 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::Zeroize;
 
-/// The index of a class, from 0.
+/// The index of a class, from 0; below [`VoteCounts::CLASSES_MAX`] wherever counts go with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ClassIndex(pub u16);
+pub struct ClassIndex(pub u32);
+
+impl ClassIndex {
+    /// Where the class is in a list of all.
+    pub const fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<u16> for ClassIndex {
+    fn from(index: u16) -> Self {
+        Self(index.into())
+    }
+}
 
 /// How many votes each class received; wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,8 +33,8 @@ pub struct VoteCounts(Vec<u64>);
 impl VoteCounts {
     /// The fewest classes among which there is anything to vote for.
     pub const CLASSES_MIN: usize = 2;
-    /// The most classes.
-    pub const CLASSES_MAX: usize = 1 << 16;
+    /// The most classes: a million.
+    pub const CLASSES_MAX: usize = 1_000_000;
     /// The largest count.
     pub const COUNT_MAX: u64 = 1 << 53;
 
@@ -39,7 +52,7 @@ impl VoteCounts {
         let max = check_classes(classes)?;
         let mut counts = vec![0; classes];
         for vote in votes {
-            *counts.get_mut(usize::from(vote.0)).ok_or(Error::VoteOutOfRange { max })? += 1;
+            *counts.get_mut(vote.position()).ok_or(Error::VoteOutOfRange { max })? += 1;
         }
         Self::new(counts)
     }
@@ -56,17 +69,17 @@ impl VoteCounts {
 
     /// The counts with their classes.
     pub(crate) fn by_class(&self) -> impl Iterator<Item = (ClassIndex, u64)> + '_ {
-        (0..=u16::MAX).map(ClassIndex).zip(self.0.iter().copied())
+        (0..).map(ClassIndex).zip(self.0.iter().copied())
     }
 }
 
 /// The largest class index, if the number of classes is admissible.
-fn check_classes(classes: usize) -> Result<u16, Error> {
+pub(crate) fn check_classes(classes: usize) -> Result<u32, Error> {
     let refusal = Error::Classes { value: classes, max: VoteCounts::CLASSES_MAX };
-    if classes < VoteCounts::CLASSES_MIN {
+    if !(VoteCounts::CLASSES_MIN..=VoteCounts::CLASSES_MAX).contains(&classes) {
         return Err(refusal);
     }
-    u16::try_from(classes - 1).map_err(|_| refusal)
+    u32::try_from(classes - 1).map_err(|_| refusal)
 }
 
 impl fmt::Debug for VoteCounts {

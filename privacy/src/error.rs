@@ -173,7 +173,7 @@ pub enum Error {
     #[error("a vote names a class out of range: classes are numbered from 0 to {max}")]
     VoteOutOfRange {
         /// The largest class index.
-        max: u16,
+        max: u32,
     },
     /// A count exceeded 2^53. The count is not repeated here.
     #[error("a vote count exceeds 2^53: count fewer votes")]

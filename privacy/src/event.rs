@@ -4,7 +4,7 @@
 //! integers. The meaning of an event never changes.
 //!
 //! # Prices
-//! With m = [`Sensitivity::moves`], and σ, b in votes:
+//! With m = [`Sensitivity::shift`] (the moves, times the weight of a vote), and σ, b in the unit of the counts:
 //!
 //! | event | ρ | because |
 //! |---|---|---|
@@ -27,7 +27,7 @@ use crate::Error;
 use crate::quantity::{FilterOrder, NoiseScale, Rho};
 use crate::smooth_sensitivity::{Smoothing, sanitised_cost};
 use crate::unit::Sensitivity;
-use crate::worst_case::{self, Step};
+use crate::worst_case::{self, Decision, Step};
 use std::fmt;
 
 /// One use of noise on the counts of one query.
@@ -81,21 +81,20 @@ impl PrivacyEvent {
                 return Err(self.unsupported("zcdp", fix));
             }
         };
-        let moves = u128::from(sensitivity.moves());
+        let shift = u128::from(sensitivity.shift());
         let steps = u128::from(scale.steps());
-        Rho::ratio_up("price", n * moves * moves, 2 * u32::from(scale.lattice().bits()), d * steps * steps)
+        Rho::ratio_up("price", n * shift * shift, 2 * u32::from(scale.lattice().bits()), d * steps * steps)
     }
 
     /// The data-independent price for an account that bounds the orders up to `order`, rounded up: the exact worst case of
-    /// what is drawn where it is known ([`crate::worst_case`]; Gaussian noise, one moved vote), and never above
+    /// what is drawn where it is known ([`crate::worst_case`]; Gaussian noise, one moved vote of any weight), and never above
     /// [`PrivacyEvent::price`], which bounds every order and is the price without a limit.
     pub fn price_within(&self, sensitivity: &Sensitivity, order: FilterOrder) -> Result<Rho, Error> {
         if let Self::SanitisedCost { beta, sigma } = *self {
             return self.sanitised_price(beta, sigma, sensitivity, order);
         }
         let published = self.price(sensitivity)?;
-        let exact =
-            self.searched(sensitivity).and_then(|(step, scale)| worst_case::price(step, scale, order));
+        let exact = self.searched(sensitivity).and_then(|step| worst_case::price(step, order));
         Ok(exact.map_or(published, |exact| exact.min(published)))
     }
 
@@ -106,19 +105,19 @@ impl PrivacyEvent {
             return Ok(self.price_within(sensitivity, order)?.to_f64_up());
         }
         let published = self.price(sensitivity)?.to_f64_up();
-        let estimate =
-            self.searched(sensitivity).and_then(|(step, scale)| worst_case::near(step, scale, order));
+        let estimate = self.searched(sensitivity).and_then(|step| worst_case::near(step, order));
         Ok(estimate.map_or(published, |estimate| estimate.min(published)))
     }
 
-    /// What the exact worst case is known of: Gaussian noise and one moved vote.
-    fn searched(&self, sensitivity: &Sensitivity) -> Option<(Step, NoiseScale)> {
+    /// What the exact worst case is known of: Gaussian noise and one moved vote, whatever it weighs.
+    fn searched(&self, sensitivity: &Sensitivity) -> Option<Step> {
         if sensitivity.moves() != 1 {
             return None;
         }
+        let step = |decision, scale| Some(Step { decision, scale, weight: sensitivity.weight() });
         match *self {
-            Self::GaussianNoisyMax { sigma } => Some((Step::Argmax, sigma)),
-            Self::GaussianThreshold { sigma1 } => Some((Step::Threshold, sigma1)),
+            Self::GaussianNoisyMax { sigma } => step(Decision::Argmax, sigma),
+            Self::GaussianThreshold { sigma1 } => step(Decision::Threshold, sigma1),
             Self::LaplaceNoisyMax { .. } | Self::ExponentialNoisyMax { .. } | Self::GumbelNoisyMax { .. } => {
                 None
             }

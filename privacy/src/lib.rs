@@ -49,6 +49,7 @@
 //! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it (Laplace noise: 5·10^-4) | [`worst_case`] |
 //! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
 //! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
+//! | each group of records stays within its own ε, whether by copies, weights or turns | one move of any weight is one shift, copies are moves, an absent vote costs nothing; `docs/privacy-accounting.md`, section 15; brute force over small worlds | up, charges exact | [`individualised`] |
 //! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |
 //! | a record moves at most k counts in a campaign | brute force over small campaigns | exact | [`contribution`] |
 //! | k steps of pure DP are (ε, δ)-DP, however chosen | Kairouz, Oh and Viswanath 2015, Theorems 3.3 and 3.5 | up | [`accountant`] |
@@ -75,7 +76,8 @@
 //!
 //! [`quantity`], [`mod@unit`] and [`counts`] are the words; [`mechanism`] and [`noise`] draw; [`event`]
 //! prices; [`filter`] admits; [`accountant`] and [`calibrate`] translate to and from (ε, δ) for people. For votes that somebody
-//! holds, [`analysis`] asks every accountant; [`planning`] says what a target buys before anything is spent. Every refusal is an [`Error`].
+//! holds, [`analysis`] asks every accountant; [`planning`] says what a target buys before anything is spent, [`individualised`] what
+//! budgets of several groups do. Every refusal is an [`Error`].
 
 pub mod accountant;
 pub mod analysis;
@@ -87,6 +89,7 @@ pub mod data_dependent;
 mod error;
 pub mod event;
 pub mod filter;
+pub mod individualised;
 pub mod mechanism;
 pub mod noise;
 mod numerics;
@@ -97,7 +100,6 @@ pub mod quantity;
 pub mod secret;
 pub mod smooth_sensitivity;
 pub mod unit;
-pub mod weighted;
 pub mod worst_case;
 
 pub use counts::{ClassIndex, VoteCounts};

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::accountant::{Conversion, epsilon_to_rho_within, rho_to_epsilon_within};
 use crate::analysis::{AccountantName, Answered, Question, account_in_advance, default_orders};
 use crate::calibrate::refine;
-use crate::counts::VoteCounts;
+use crate::counts::{VoteCounts, check_classes};
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho, Scale};
@@ -89,7 +89,10 @@ pub fn scaled(model: &[VoteCounts], teachers: u32) -> Result<Vec<VoteCounts>, Er
 
 /// A model for those who have none: of twenty questions, eight on which 97 of 100 teachers agree, then ever harder ones
 /// down to 40 of 100. Half of the others agree on a second class, half of the rest on a third, and so on.
+///
+/// Refuses a number of classes that vote counts refuse, before it takes memory for them.
 pub fn assumed_model(teachers: u32, classes: usize) -> Result<Vec<VoteCounts>, Error> {
+    check_classes(classes)?;
     let histogram = |share: f64| {
         let mut left = f64::from(teachers);
         let mut counts = vec![0; classes];
@@ -151,7 +154,7 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
 }
 
 /// The expected share of queries that are answered, and that are answered with the most frequent vote.
-fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
+pub(crate) fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
     let analyst = Analyst::who_may_see_the_votes();
     let data = DataDependent::new(*mechanism, Method::Published, &[]);
     let (mut answered, mut right) = (0.0, 0.0);
@@ -204,7 +207,7 @@ fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent),
 }
 
 /// Who is protected in a plan: one record, one moved vote.
-fn record() -> Result<Sensitivity, Error> {
+pub(crate) fn record() -> Result<Sensitivity, Error> {
     Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)
 }
 
@@ -223,7 +226,7 @@ fn least(fits: impl Fn(Scale) -> bool) -> Result<Option<Scale>, Error> {
 }
 
 /// Rounded up in the fourth digit: more noise, and fit to be typed.
-fn readable(scale: Scale) -> Result<Scale, Error> {
+pub(crate) fn readable(scale: Scale) -> Result<Scale, Error> {
     let digits = 3.0 - libm::floor(libm::log10(scale.get()));
     let shift = libm::pow(10.0, digits.abs());
     let rounded =

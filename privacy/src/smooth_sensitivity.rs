@@ -31,9 +31,9 @@ pub(crate) use release::sanitised_cost;
 pub use release::{SanitisedRelease, Smoothing, published_release_cost, release_cost};
 
 use crate::Error;
-use crate::counts::VoteCounts;
+use crate::counts::{VoteCounts, check_classes};
 use crate::data_dependent::{Theorem6, gnmax_log_q, threshold_rdp};
-use crate::numerics::{log_normal_cdf, normal_quantile};
+use crate::numerics::{log_normal_cdf, log_sum, normal_quantile};
 use crate::quantity::{RdpOrder, Scale, in_range};
 use crate::secret::Secret;
 use certificate::{Condition, Cost};
@@ -55,9 +55,7 @@ impl GnMaxSensitivity {
     /// For noise σ, `classes` classes and one order. Refuses fewer than two classes or more than there may be, and parameters for
     /// which conditions C5 and C6 are not certified.
     pub fn new(sigma: Scale, classes: usize, order: RdpOrder) -> Result<Self, Error> {
-        if !(VoteCounts::CLASSES_MIN..=VoteCounts::CLASSES_MAX).contains(&classes) {
-            return Err(Error::Classes { value: classes, max: VoteCounts::CLASSES_MAX });
-        }
+        check_classes(classes)?;
         let mut this = Self {
             sigma,
             alpha: order.get(),
@@ -197,15 +195,21 @@ impl GnMaxSensitivity {
 
 /// Votes on their way to where the sensitivity is largest.
 struct Walk {
+    /// Descending; two at least, and all that anybody voted for.
     sorted: Vec<u64>,
+    /// How many classes there are beyond, which nobody voted for and no step reaches.
+    empty: f64,
     sigma: Scale,
     /// Φ(-gap/(√2 σ)) by gap, as far as it was needed.
     overtaken: Vec<f64>,
 }
 
 impl Walk {
-    fn new(sorted: Vec<u64>, sigma: Scale) -> Self {
-        Self { sorted, sigma, overtaken: Vec::new() }
+    fn new(mut sorted: Vec<u64>, sigma: Scale) -> Self {
+        let voted_for = sorted.partition_point(|count| *count > 0).max(VoteCounts::CLASSES_MIN);
+        let empty = sorted.len().saturating_sub(voted_for) as f64;
+        sorted.truncate(voted_for);
+        Self { sorted, empty, sigma, overtaken: Vec::new() }
     }
 
     /// One vote from the runner-up to the top (`left`, to a smaller q), or from the top to the runner-up.
@@ -223,24 +227,34 @@ impl Walk {
     }
 
     fn log_q(&mut self) -> f64 {
-        let per_gap = 1.0 / (SQRT_2 * self.sigma.get());
         let top = self.sorted[0];
-        let mut sum = 0.0;
-        for count in &self.sorted[1..] {
-            let gap = usize::try_from(top - count).unwrap_or(usize::MAX);
-            if gap >= TABLE_MAX {
-                sum += exp(log_normal_cdf(-(gap as f64) * per_gap));
-                continue;
-            }
-            while self.overtaken.len() <= gap {
-                self.overtaken.push(exp(log_normal_cdf(-(self.overtaken.len() as f64) * per_gap)));
-            }
-            sum += self.overtaken[gap];
+        let mut sum = if self.empty > 0.0 { self.empty * self.overtakes(top) } else { 0.0 };
+        for place in 1..self.sorted.len() {
+            sum += self.overtakes(top - self.sorted[place]);
         }
-        if sum > f64::MIN_POSITIVE {
-            return log(sum).min(log1p(-1.0 / self.sorted.len() as f64));
+        let log_sum = if sum > f64::MIN_POSITIVE {
+            log(sum)
+        } else {
+            let voted_for = self.sorted[1..].iter().map(|count| self.log_overtakes(top - count));
+            log_sum(voted_for.chain([log(self.empty) + self.log_overtakes(top)]))
+        };
+        log_sum.min(log1p(-1.0 / (self.sorted.len() as f64 + self.empty)))
+    }
+
+    /// Φ(-gap/(√2 σ)).
+    fn overtakes(&mut self, gap: u64) -> f64 {
+        let place = usize::try_from(gap).unwrap_or(usize::MAX);
+        if place >= TABLE_MAX {
+            return exp(self.log_overtakes(gap));
         }
-        VoteCounts::new(self.sorted.clone()).map_or(0.0, |counts| gnmax_log_q(&counts, self.sigma))
+        while self.overtaken.len() <= place {
+            self.overtaken.push(exp(self.log_overtakes(self.overtaken.len() as u64)));
+        }
+        self.overtaken[place]
+    }
+
+    fn log_overtakes(&self, gap: u64) -> f64 {
+        log_normal_cdf(-(gap as f64) / (SQRT_2 * self.sigma.get()))
     }
 }
 

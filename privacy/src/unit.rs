@@ -12,7 +12,7 @@
 //!
 //! With m moves the difference v of the two count vectors has Σ|v| <= 2m and max|v| <= m, hence Σv² <= 2m²,
 //! and the largest count changes by at most m. Every price in [`crate::event`] uses these three facts and no
-//! others.
+//! others. Votes of weight w make m·w of m.
 //!
 //! # Votes of records
 //! Where records vote themselves, each on at most k counts of one histogram for the whole campaign, the sensitivity is
@@ -20,12 +20,8 @@
 //! "k nearest records", no quotas for cells); one counter per record for all rounds; noise on every count.
 //!
 //! # Units that are not protected alike
-//! Individualised PATE (Boenisch et al. 2022) gives groups of records different budgets in three ways:
-//!
-//! - *upsampling*: a record in the shards of e teachers moves e votes, so it is a subject in e silos: ρ grows by e²;
-//! - *weighting*: a teacher's vote weighs w, and its records pay w² of ρ: [`crate::weighted`];
-//! - *vanishing*: a teacher votes on a share of the queries and its records pay for those alone. Whether it votes must not
-//!   depend on its data, and gives no amplification unless the choice is random, fresh and secret, which is not claimed here.
+//! Individualised PATE gives groups of records different budgets: [`crate::individualised`]. A record in the shards of d teachers
+//! moves d votes ([`Sensitivity::copied`]); a vote that weighs w moves counts by w ([`Sensitivity::weighing`]).
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
@@ -74,6 +70,7 @@ pub enum VotingScheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sensitivity {
     moves: u32,
+    weight: u32,
     unit: PrivacyUnit,
     adjacency: Adjacency,
 }
@@ -199,19 +196,30 @@ impl Sensitivity {
             let fix = "give at least 1, and no more than makes 2^20 moved votes";
             return Err(Error::OutOfRange { field, value: f64::from(teachers), fix });
         }
-        Ok(Self { moves, unit, adjacency })
+        Ok(Self { moves, weight: 1, unit, adjacency })
     }
 
-    /// The same unit where its votes weigh `weight` units of a grid each: m moves shift counts by `weight`·m units.
+    /// The same unit where its votes weigh `weight` units of a grid each: a move shifts two counts by so many units.
     ///
-    /// Refuses zero, and more than [`Sensitivity::MOVES_MAX`] units in all.
+    /// Refuses zero, and a [`Sensitivity::shift`] of more than [`Sensitivity::MOVES_MAX`] units.
     pub fn weighing(self, weight: u32) -> Result<Self, Error> {
-        let moves = self.moves.saturating_mul(weight);
-        if moves == 0 || moves > Self::MOVES_MAX {
-            let fix = "give a weight of at least one unit, and no more than makes 2^20 units with all moves";
-            return Err(Error::OutOfRange { field: "weight", value: f64::from(weight), fix });
+        let fix = "give a weight of at least one unit, and no more than makes 2^20 units with all moves";
+        Self { weight: self.weight.saturating_mul(weight), ..self }.checked("weight", weight, fix)
+    }
+
+    /// The same unit where each of its rows is in the shards of `copies` teachers: each move is so many.
+    ///
+    /// Refuses zero, and a [`Sensitivity::shift`] of more than [`Sensitivity::MOVES_MAX`].
+    pub fn copied(self, copies: u32) -> Result<Self, Error> {
+        let fix = "give each row to at least one teacher, and to no more than makes 2^20 moved votes";
+        Self { moves: self.moves.saturating_mul(copies), ..self }.checked("copies", copies, fix)
+    }
+
+    fn checked(self, field: &'static str, value: u32, fix: &'static str) -> Result<Self, Error> {
+        if self.shift() == 0 || self.shift() > Self::MOVES_MAX {
+            return Err(Error::OutOfRange { field, value: f64::from(value), fix });
         }
-        Ok(Self { moves, ..self })
+        Ok(self)
     }
 
     /// m, the most votes that move in one query; each lowers one count by one and raises another by one.
@@ -219,10 +227,20 @@ impl Sensitivity {
         self.moves
     }
 
-    /// Whether a unit moves one vote and neither takes one away nor adds one: what smooth sensitivity is proven for. An
+    /// Whether a unit moves one vote of weight one and neither takes one away nor adds one: what smooth sensitivity is proven for. An
     /// organisation with one teacher takes its vote along.
     pub const fn is_one_moved_vote(&self) -> bool {
-        self.moves == 1 && !matches!(self.unit, PrivacyUnit::Organisation { .. })
+        self.moves == 1 && self.weight == 1 && !matches!(self.unit, PrivacyUnit::Organisation { .. })
+    }
+
+    /// What one vote weighs, in the unit of the counts; one unless said otherwise.
+    pub const fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// The most by which one count changes: moves times weight.
+    pub const fn shift(&self) -> u32 {
+        self.moves.saturating_mul(self.weight)
     }
 
     /// The unit that is protected.

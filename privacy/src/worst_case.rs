@@ -28,7 +28,7 @@ mod outcome;
 mod plane;
 mod price;
 
-pub(crate) use price::{Step, near, price};
+pub(crate) use price::{Decision, Step, near, price};
 
 use crate::numerics::widen_up;
 use crate::quantity::{RdpOrder, Scale};

@@ -17,7 +17,7 @@ use crate::ids::{FeaturesDigest, IdError, PoolDigest, QueryId};
 
 /// Fewest classes that a vote can choose from.
 pub const CLASSES_MIN: usize = 2;
-/// Most classes that a campaign may have.
+/// Most classes that a campaign may have: two bytes hold a vote on the wire and an answer in the ledger.
 pub const CLASSES_MAX: usize = 65_535;
 /// Longest name of a class.
 pub const CLASS_NAME_BYTES_MAX: usize = 256;
@@ -197,6 +197,18 @@ mod tests {
             Err(PoolError::Features(0))
         ));
         assert!(PoolManifest::parse(&text.replace("query", "class")).is_err());
+    }
+
+    #[test]
+    fn a_vote_of_two_bytes_tells_all_classes_apart_and_more_are_refused_with_their_number() {
+        let check =
+            |count: usize| check_class_names(&(0..count).map(|class| class.to_string()).collect::<Vec<_>>());
+        assert_eq!(check(CLASSES_MAX), Ok(()));
+        assert!(u16::try_from(CLASSES_MAX - 1).is_ok());
+        for more in [CLASSES_MAX + 1, 1_000_000] {
+            let said = check(more).unwrap_err().to_string();
+            assert_eq!(said, format!("pool manifest, classes: {more} named; name 2 to 65535"));
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Teachers {
         if votes.iter().any(|of_teacher| of_teacher.len() != queries) {
             return refuse("of different lengths");
         }
-        if votes.iter().flatten().any(|class| usize::from(class.0) >= classes) {
+        if votes.iter().flatten().any(|class| class.position() >= classes) {
             return refuse("out of range");
         }
         Ok(Self { votes })
@@ -60,7 +60,7 @@ impl Teachers {
             let examples = pool.examples().features().select(Axis(0), rows);
             for of_query in ensemble.votes(&examples)? {
                 for (of_teacher, label) in votes.iter_mut().zip(of_query) {
-                    of_teacher.push(ClassIndex(label.get()));
+                    of_teacher.push(label.get().into());
                 }
             }
             progress(votes[0].len(), total);

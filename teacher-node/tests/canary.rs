@@ -69,7 +69,7 @@ async fn no_vote_row_or_size_of_a_shard_is_in_any_log() {
 async fn voting_of_a_node(consortium: &Consortium) {
     let classes = (0..60_000).map(|class| format!("class {class}")).collect();
     let pool = PoolManifest::new(classes, manifest().features(), (0..10).map(query)).unwrap();
-    let votes = vec![vec![ClassIndex(CANARY_CLASS); 10]; 2];
+    let votes = vec![vec![ClassIndex::from(CANARY_CLASS); 10]; 2];
     let teachers = Teachers::from_votes(votes, pool.class_names().len()).unwrap();
     let settings = Settings { server: ServerLimits::default(), ..settings(consortium.dir.path()) };
     let node =

@@ -327,8 +327,10 @@ async fn changed_data_keep_the_node_down_until_they_are_declared_and_then_say_so
     let settings =
         Settings { data: Some(DataId::new("ward-2025").unwrap()), ..settings(consortium.dir.path()) };
     let start = |settings: Settings, partition: u8| {
-        let table =
-            votes(2).into_iter().map(|v| v.into_iter().map(conclave_privacy::ClassIndex).collect()).collect();
+        let table = votes(2)
+            .into_iter()
+            .map(|v| v.into_iter().map(conclave_privacy::ClassIndex::from).collect())
+            .collect();
         let teachers = Teachers::from_votes(table, 3).unwrap();
         TeacherNode::with_votes(settings, PartitionDigest::new([partition; 32]), manifest(), teachers)
     };

@@ -522,7 +522,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_unspecified_or_out_of_range_is_refused_with_its_name() {
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
             ("unit", |c| c.unit = None),
             ("unit.kind", |c| c.unit = Some(wire::PrivacyUnit { kind: 0, adjacency: 1, multiplicity: 1 })),
             ("unit.kind", |c| c.unit = Some(wire::PrivacyUnit { kind: 77, adjacency: 1, multiplicity: 1 })),
@@ -541,6 +541,9 @@ pub(crate) mod tests {
             ("data id", |c| c.members[1].data_id = "data-a".into()),
             ("filter_order_max", |c| c.filter_order_max = 17),
             ("classes", |c| c.class_names.truncate(1)),
+            ("classes: 65536 named", |c| {
+                c.class_names = (0..65_536).map(|class| class.to_string()).collect();
+            }),
         ];
         for (name, change) in cases {
             let mut message = wire::Contract::from(&contract());

@@ -29,6 +29,9 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Two bytes tell no more classes apart; a contract has fewer.
+    const CLASSES_MAX: usize = 1 << 16;
+
     /// Bytes of one vote: 1 for up to 256 classes, else 2.
     pub fn vote_bytes(self) -> usize {
         if self.classes <= 256 { 1 } else { 2 }
@@ -49,12 +52,14 @@ impl Ballot {
         if !fits || votes.iter().any(|of_teacher| of_teacher.len() != shape.queries) {
             return Err(Rejection::Malformed);
         }
-        let indices = votes.iter().flatten().map(|class| class.0.to_le_bytes());
-        let packed = match shape.vote_bytes() {
-            1 => indices.map(|[low, _]| low).collect(),
-            _ => indices.flatten().collect(),
-        };
-        Self::open(packed, shape)
+        // Before packing, which keeps the low bytes alone. Branch-free, like the sweep of `open`.
+        let largest = votes.iter().flatten().map(|class| class.position()).fold(0, usize::max);
+        if largest >= shape.classes.min(Shape::CLASSES_MAX) {
+            return Err(Rejection::Malformed);
+        }
+        let width = shape.vote_bytes();
+        let packed = votes.iter().flatten().flat_map(|class| class.0.to_le_bytes().into_iter().take(width));
+        Self::open(packed.collect(), shape)
     }
 
     /// Checks a submission against `shape`.
@@ -137,6 +142,18 @@ mod tests {
             let votes = vec![vec![ClassIndex(1); 3]; 2];
             assert_eq!(Ballot::seal(&votes, shape(2, 3, classes)).unwrap().into_packed().len(), bytes);
         }
+    }
+
+    #[test]
+    fn a_vote_that_does_not_fit_is_refused_before_it_is_packed_not_cut_off() {
+        for (class, classes) in
+            [(256, 256), (3, 3), (65_536, 257), (65_535, 65_535), (65_536, 1_000_000), (u32::MAX, 2)]
+        {
+            let refused = Ballot::seal(&[vec![ClassIndex(class)]], shape(1, 1, classes));
+            assert_eq!(refused, Err(Rejection::Malformed), "class {class} of {classes}");
+        }
+        let last = Ballot::seal(&[vec![ClassIndex(65_534)]], shape(1, 1, 65_535)).unwrap();
+        assert_eq!(last.into_packed(), [0xfe, 0xff]);
     }
 
     #[test]

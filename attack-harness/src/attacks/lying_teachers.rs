@@ -73,7 +73,7 @@ pub fn run<G: NoiseGenerator>(
             for draw in 0..draws {
                 let outcome = mechanism.release(&counts, &mut noise(query, draw)?).outcome;
                 if let Outcome::Label(label) = outcome {
-                    judged.push(usize::from(label.0) == class);
+                    judged.push(label.position() == class);
                     bounds.push(bound);
                 }
                 if draw == 0 {

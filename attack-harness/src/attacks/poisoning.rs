@@ -84,7 +84,7 @@ pub fn run(
         for (query, outcome) in campaigned.outcomes.iter().enumerate() {
             if let Outcome::Label(label) = outcome {
                 let class = honest.truth[query].index();
-                judged.push(usize::from(label.0) == class);
+                judged.push(label.position() == class);
                 bounds += probability_right(honest.law, &honest.counts[query], class, moved);
             }
         }

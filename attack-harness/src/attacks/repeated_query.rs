@@ -64,7 +64,7 @@ pub fn run<T: Releases>(
             let answer = campaign.ask(query)?;
             match answer.outcome {
                 Outcome::Label(class) => {
-                    let count = labels.get_mut(usize::from(class.0));
+                    let count = labels.get_mut(class.position());
                     *count.ok_or_else(|| Error::setting("label", class.0, "ask with all classes"))? += 1;
                 }
                 Outcome::Abstained => abstentions += 1,

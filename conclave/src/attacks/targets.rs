@@ -134,10 +134,7 @@ impl Releases for CampaignAnswers {
             Error::target(Fault::from(channel::describe_status(&status, &self.address, &self.transport)))
         })?;
         let outcome = match outcome {
-            Some(WireOutcome::Label(class)) => match u16::try_from(class) {
-                Ok(class) => Outcome::Label(ClassIndex(class)),
-                Err(_) => return Err(Error::setting("label", class, "labels are below 65536")),
-            },
+            Some(WireOutcome::Label(class)) => Outcome::Label(ClassIndex(class)),
             Some(WireOutcome::Abstention(_) | WireOutcome::Interrupted(_)) => Outcome::Abstained,
             None => {
                 return Err(Error::setting("query", id, "ask about queries that the campaign has answered"));

@@ -1,6 +1,7 @@
 //! `conclave budget`: what votes cost, before and after they are cast. Offline: nothing is charged anywhere.
 
 mod account;
+mod groups;
 mod plan;
 mod report;
 mod votes;

@@ -5,13 +5,14 @@
 use conclave_learning::features::FeatureSpace;
 use conclave_learning::models::{Classifier as _, ModelSpec, train};
 use conclave_learning::student::train_student;
-use conclave_learning::{Dataset, Label, metrics};
+use conclave_learning::{Dataset, metrics};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::noise::{NoiseSource as _, SimulationNoise};
 use conclave_privacy::quantity::Epsilon;
 use conclave_proto::ids::QueryId;
 
+use super::label_of;
 use super::plan::{Plan, mechanism};
 use super::report::CurvePoint;
 use super::scenario::Scenario;
@@ -79,7 +80,7 @@ pub fn curve(
             for ((row, query), counts) in plan.queries.iter().zip(queries).zip(counts) {
                 let mut generator = noise.generator(CAMPAIGN, query.as_bytes(), CURVE_ATTEMPT)?;
                 if let Outcome::Label(class) = mechanism.release(counts, &mut generator).outcome {
-                    released.push((*row, Label::new(class.0)));
+                    released.push((*row, label_of(class)));
                 }
             }
             labels = released.len() as u64;

@@ -8,6 +8,7 @@ use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_proto::ids::QueryId;
 
+use super::label_of;
 use super::labels::ReleasedLabel;
 use super::plan::Plan;
 use super::report::{BudgetPoint, ClassOutcomes, Confusion, Privacy, QueryExample, QueryTotals, SiloAccount};
@@ -58,7 +59,7 @@ impl<'a> Evidence<'a> {
         asked
             .filter_map(|((query, row), answer)| {
                 let label = match (*answer)? {
-                    Answer::Label(class) => Some(names[usize::from(class.0)].clone()),
+                    Answer::Label(class) => Some(names[class.position()].clone()),
                     Answer::Abstained | Answer::Interrupted => None,
                 };
                 Some(ReleasedLabel { query_id: query.to_string(), pool_row: *row as u64, label })
@@ -71,7 +72,7 @@ impl<'a> Evidence<'a> {
         let judged: Vec<bool> = self
             .judged()
             .filter_map(|(truth, answer)| match answer {
-                Answer::Label(class) => Some(class.0 == truth.get()),
+                Answer::Label(class) => Some(class.position() == truth.index()),
                 Answer::Abstained | Answer::Interrupted => None,
             })
             .collect();
@@ -86,7 +87,7 @@ impl<'a> Evidence<'a> {
         for (truth, answer) in self.judged() {
             let of_class = &mut outcomes[truth.index()];
             match answer {
-                Answer::Label(class) if class.0 == truth.get() => of_class.right += 1,
+                Answer::Label(class) if class.position() == truth.index() => of_class.right += 1,
                 Answer::Label(_) => of_class.wrong += 1,
                 Answer::Abstained | Answer::Interrupted => of_class.abstained += 1,
             }
@@ -111,7 +112,7 @@ impl<'a> Evidence<'a> {
                     shape,
                     values: plan.pool.row(row).to_vec(),
                     label: match self.answers[index] {
-                        Some(Answer::Label(class)) => Some(class.0),
+                        Some(Answer::Label(class)) => Some(label_of(class).get()),
                         _ => None,
                     },
                     truth: plan.pool.labels().map(|labels| labels[row].get()),

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conclave_learning::Label;
 use conclave_learning::features::FeatureSpace;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::{ClassIndex, VoteCounts};
@@ -243,9 +244,14 @@ pub(crate) async fn campaign(
     Ok(Campaign { model, measured, outcomes, counts, refused, data_ids, voting, student: learning.elapsed() })
 }
 
+/// A class of a data set as its label.
+fn label_of(class: ClassIndex) -> Label {
+    Label::new(u16::try_from(class.0).expect("a data set has at most 65,535 classes"))
+}
+
 fn outcome(answer: Option<Answer>) -> Outcome {
     match answer {
-        Some(Answer::Label(label)) => Outcome::Label(ClassIndex(label.get())),
+        Some(Answer::Label(label)) => Outcome::Label(label.get().into()),
         Some(Answer::Abstention | Answer::Interrupted) | None => Outcome::Abstained,
     }
 }

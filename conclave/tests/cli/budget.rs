@@ -262,3 +262,61 @@ fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
     let text = conclave(&[&fixed[..], &["--sigma", "40"]].concat());
     assert!(stdout(&text).contains("gnmax") && stdout(&text).contains("assumed"), "{}", stdout(&text));
 }
+
+#[test]
+fn groups_are_each_charged_within_their_own_budget_by_every_method() {
+    let fixed = [
+        "budget",
+        "plan",
+        "--teachers",
+        "250",
+        "--classes",
+        "10",
+        "--queries",
+        "640",
+        "--delta",
+        "1e-5",
+        "--sigma",
+        "40",
+    ];
+    let with = |groups: &[&str]| {
+        let flags: Vec<&str> = groups.iter().flat_map(|group| ["--group", group]).collect();
+        conclave(&[&fixed[..], &flags, &["--format", "json"]].concat())
+    };
+    let output = with(&["cautious:0.34:1", "of:two:0.43:2", "open:0.23:3"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let section = json(&output)["groups"].clone();
+    assert_eq!(section["mechanism"], "gnmax");
+    let plans = section["plans"].as_array().unwrap();
+    let methods: Vec<_> = plans.iter().map(|plan| plan["method"].as_str().unwrap()).collect();
+    assert_eq!((methods.len(), methods[0], methods[3]), (4, "weighting", "uniform"));
+    for plan in plans {
+        let groups = plan["groups"].as_array().unwrap();
+        let names: Vec<_> = groups.iter().map(|group| group["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["cautious", "of:two", "open"]);
+        for group in groups {
+            let of = |field: &str| group[field].as_f64().unwrap();
+            assert!(of("epsilon_charged") <= of("epsilon") && of("rho") <= of("rho_cap"), "{plan}");
+            assert!((of("rho_per_query") * of("queries") / of("rho") - 1.0).abs() < 1e-9, "{plan}");
+        }
+    }
+    let text = conclave(&[&fixed[..], &["--group", "all:1:2"]].concat());
+    assert!(stdout(&text).contains("vanishing: sigma"), "{}", stdout(&text));
+    assert!(json(&with(&[])).get("groups").is_none());
+
+    for (groups, words) in [
+        (&["cautious:1"][..], "NAME:SHARE:EPSILON"),
+        (&[":1:1"], "no name"),
+        (&["a:x:1"], "not a number"),
+        (&["a:1:0"], "epsilon"),
+        (&["a:0:1"], "share"),
+        (&["a:0.5:1", "b:0.4:2"], "add up to 1"),
+        (&["a:0.5:1", "a:0.5:2"], "named twice"),
+        (&["a:0.999:1", "b:0.001:2"], "at least one teacher"),
+    ] {
+        let output = with(groups);
+        assert_eq!(output.status.code(), Some(2), "{groups:?}");
+        let error = json(&output)["error"].to_string();
+        assert!(error.contains(words), "{error} without {words}");
+    }
+}

@@ -105,7 +105,7 @@ async fn answers_of(binary: &Path, weakness: Option<&str>, counts: &[u64], queri
     let asked: Vec<_> = (0..queries).map(query).collect();
     recorder.ask(&mut service, &asked).await;
     let outcome = |outcome: &WireOutcome| match outcome {
-        WireOutcome::Label(class) => Outcome::Label(ClassIndex(u16::try_from(*class).unwrap())),
+        WireOutcome::Label(class) => Outcome::Label(ClassIndex(*class)),
         WireOutcome::Abstention(_) | WireOutcome::Interrupted(_) => Outcome::Abstained,
     };
     let answers: Vec<Outcome> = recorder.received.iter().map(|(_, answer)| outcome(answer)).collect();

@@ -238,7 +238,7 @@ fn entries(ledger: &Path) -> Vec<Value> {
 
 fn wire(answer: Answer) -> Outcome {
     match answer {
-        Answer::Label(class) => Outcome::Label(class.0.into()),
+        Answer::Label(class) => Outcome::Label(class.0),
         Answer::Abstained => Outcome::Abstention(conclave_proto::common::v1::Abstention {}),
         Answer::Interrupted => Outcome::Interrupted(conclave_proto::common::v1::Interrupted {}),
     }

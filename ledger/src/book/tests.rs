@@ -323,6 +323,11 @@ fn the_same_terms_again_change_nothing_and_other_terms_are_refused() {
         crate::terms::CampaignTerms { simulated: false, ..campaign("other", 100.0) },
         crate::terms::CampaignTerms { members: vec![data("eve")], ..campaign("other", 100.0) },
         crate::terms::CampaignTerms { classes: vec!["one".to_owned()], ..campaign("other", 100.0) },
+        // More than the two bytes of an answer tell apart.
+        crate::terms::CampaignTerms {
+            classes: vec!["one".to_owned(); (1 << 16) + 1],
+            ..campaign("other", 100.0)
+        },
         crate::terms::CampaignTerms {
             adjacency: conclave_privacy::unit::Adjacency::Replace,
             ..campaign("other", 100.0)

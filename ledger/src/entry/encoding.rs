@@ -2,7 +2,6 @@
 //!
 //! Every entry has one encoding, and bytes that are not the encoding of an entry are refused.
 
-use conclave_privacy::counts::ClassIndex;
 use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, VotingScheme};
@@ -87,7 +86,10 @@ impl Entry {
                 to.count(release.answers.len());
                 for answer in &release.answers {
                     match answer {
-                        Outcome::Label(class) => to.u8(1).u16(class.0),
+                        // A state takes no answer beyond the classes of its campaign.
+                        Outcome::Label(class) => {
+                            to.u8(1).u16(u16::try_from(class.0).expect("a campaign has at most 2^16 classes"))
+                        }
                         Outcome::Abstained => to.u8(2).u16(0),
                     };
                 }
@@ -382,7 +384,7 @@ fn read_positions(from: &mut Reader<'_>, what: &'static str) -> Read<Vec<u16>> {
 
 fn read_outcome(from: &mut Reader<'_>) -> Read<Outcome> {
     match (from.u8("answer")?, from.u16("answer")?) {
-        (1, class) => Ok(Outcome::Label(ClassIndex(class))),
+        (1, class) => Ok(Outcome::Label(class.into())),
         (2, 0) => Ok(Outcome::Abstained),
         _ => Err(from.malformed("answer")),
     }

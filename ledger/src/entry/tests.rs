@@ -50,7 +50,7 @@ fn positions() -> impl Strategy<Value = Vec<u16>> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![any::<u16>().prop_map(|class| Outcome::Label(ClassIndex(class))), Just(Outcome::Abstained)]
+    prop_oneof![any::<u16>().prop_map(|class| Outcome::Label(class.into())), Just(Outcome::Abstained)]
 }
 
 fn entry() -> impl Strategy<Value = Entry> {

@@ -143,7 +143,7 @@ impl State {
         let campaign = &self.campaigns[open.campaign];
         let classes = campaign.state.terms.classes.len();
         let unknown =
-            |answer: &Outcome| matches!(answer, Outcome::Label(class) if usize::from(class.0) >= classes);
+            |answer: &Outcome| matches!(answer, Outcome::Label(class) if class.position() >= classes);
         if entry.answers.iter().any(unknown) {
             return Err(wrong("an answer names a class that the campaign does not have"));
         }

@@ -56,6 +56,6 @@ pub(super) fn epsilon(
             return Err(Error::UnsupportedEvent { accountant, event: event.name(), fix });
         }
     };
-    let numerator = 2 * u128::from(sensitivity.moves());
+    let numerator = 2 * u128::from(sensitivity.shift());
     Rho::ratio_up("epsilon", numerator, scale.lattice().bits().into(), scale.steps().into())
 }

@@ -60,9 +60,9 @@ impl RdpAccountant {
 /// R(α) of one `event` in nats, rounded up.
 fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64 {
     let alpha = order.get();
-    let moves = f64::from(sensitivity.moves());
+    let shift = f64::from(sensitivity.shift());
     // m divided by the scale in votes; steps above 2^53 are rounded, which round_up covers.
-    let ratio = moves * event.scale().lattice().steps_per_vote() as f64 / event.scale().steps() as f64;
+    let ratio = shift * event.scale().lattice().steps_per_vote() as f64 / event.scale().steps() as f64;
     let cost = match event {
         PrivacyEvent::GaussianNoisyMax { .. } => alpha * ratio * ratio,
         PrivacyEvent::GaussianThreshold { .. } => alpha * ratio * ratio / 2.0,

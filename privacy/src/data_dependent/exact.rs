@@ -2,7 +2,7 @@
 //! at these votes and the law after any one vote has moved.
 
 use super::divergence::{self, Pair, psi, psi_slope};
-use super::law::{ArgmaxNoise, Laws, Neighbour, Neighbourhood, groups};
+use super::law::{ArgmaxNoise, Group, Laws, Neighbour, Neighbourhood, groups};
 use super::threshold;
 use crate::counts::VoteCounts;
 use crate::numerics::widen_up;
@@ -14,7 +14,8 @@ use std::collections::HashMap;
 ///
 /// For each order: max over all moves of one vote (empty classes may receive one), and over both directions, of the
 /// Rényi divergence between the two laws of the answer, computed by quadrature with a proven error bound
-/// (`data_dependent/quadrature.rs`) and rounded up. Never above the data-independent bound of the noise.
+/// (`data_dependent/quadrature.rs`) and rounded up. Never above the data-independent bound of the noise, which also stands in
+/// for votes with more than 200 distinct counts.
 ///
 /// **What it is**: with the sum R of these costs over a fixed list of queries, the released answers shift the odds
 /// between these votes and any one neighbour by at most e^ε except with probability δ. It is a property of these votes,
@@ -25,7 +26,8 @@ pub struct ExactArgmax {
     laws: Laws,
     noise: ArgmaxNoise,
     alphas: Vec<f64>,
-    memo: HashMap<Vec<u64>, Vec<f64>>,
+    /// By the groups of equal counts: the count, and the bits of how many classes have it.
+    memo: HashMap<Vec<(u64, u64)>, Vec<f64>>,
 }
 
 /// The exact cost of the threshold test alone and of threshold and argmax together.
@@ -44,22 +46,21 @@ impl ExactArgmax {
 
     /// The cost of one argmax at `counts`, for each order. Remembered by the sorted counts, on which alone it depends.
     pub(super) fn argmax(&mut self, counts: &VoteCounts) -> &Vec<f64> {
-        let mut key = counts.as_slice().to_vec();
-        key.sort_unstable_by(|a, b| b.cmp(a));
+        let groups = groups(counts);
+        let key: Vec<_> = groups.iter().map(|group| (group.count, group.classes.to_bits())).collect();
         if !self.memo.contains_key(&key) {
-            let cost = self.argmax_anew(counts);
+            let cost = self.argmax_anew(&groups);
             self.memo.insert(key.clone(), cost);
         }
         &self.memo[&key]
     }
 
     /// [`ExactArgmax::argmax`] without the memory.
-    fn argmax_anew(&mut self, counts: &VoteCounts) -> Vec<f64> {
-        let groups = groups(counts);
-        if !self.in_range(groups[0].count - groups[groups.len() - 1].count) {
+    fn argmax_anew(&mut self, groups: &[Group]) -> Vec<f64> {
+        if !self.in_range(groups) {
             return self.alphas.iter().map(|alpha| self.ceiling(*alpha)).collect();
         }
-        let neighbourhood = self.laws.neighbourhood(&groups);
+        let neighbourhood = self.laws.neighbourhood(groups);
         let directed = Directed::all(&neighbourhood);
         let largest = largest_excess(&directed, &self.alphas);
         let costs = self.alphas.iter().zip(largest);
@@ -72,9 +73,8 @@ impl ExactArgmax {
     /// ln((1-p)^α (1-p')^(1-α) + p^α p'^(1-α) e^((α-1)R))/(α-1), R the divergence of the argmax for the same neighbour.
     pub(super) fn joint(&mut self, counts: &VoteCounts, test: Test) -> Vec<f64> {
         let groups = groups(counts);
-        let range = groups[0].count - groups[groups.len() - 1].count;
         let independent = |alpha: f64| alpha / (2.0 * test.sigma1.get() * test.sigma1.get());
-        if !self.in_range(range) {
+        if !self.in_range(&groups) {
             return self.alphas.iter().map(|alpha| self.ceiling(*alpha) + independent(*alpha)).collect();
         }
         let neighbourhood = self.laws.neighbourhood(&groups);
@@ -108,10 +108,15 @@ impl ExactArgmax {
         widen_up(bound, 1e-15)
     }
 
-    /// Laplace probabilities leave the range of doubles where counts are more than 600 scales apart; there, and where
-    /// the counts could not be subtracted from each other in doubles, the data-independent bound stands in.
-    fn in_range(&self, range: u64) -> bool {
+    /// Laplace probabilities leave the range of doubles where counts are more than 600 scales apart; there, where the counts
+    /// could not be subtracted from each other in doubles, and where there are too many distinct counts, whose neighbours grow with
+    /// their square and the outcomes of all of these with the cube, the data-independent bound stands in.
+    fn in_range(&self, groups: &[Group]) -> bool {
+        let range = groups[0].count - groups[groups.len() - 1].count;
         let scales = range as f64 / self.noise.scale();
+        if groups.len() > DISTINCT_MAX {
+            return false;
+        }
         match self.noise {
             ArgmaxNoise::Gaussian(_) => scales <= GAUSSIAN_RANGE,
             ArgmaxNoise::Laplace(_) => scales <= LAPLACE_RANGE && self.noise.scale() >= LAPLACE_SCALE_MIN,
@@ -201,6 +206,8 @@ fn curvature(alpha: f64, reach: f64) -> f64 {
     widen_up(psi(alpha, reach) / (reach * reach), 1e-9)
 }
 
+/// So many distinct counts take 20,000 votes, and seconds.
+const DISTINCT_MAX: usize = 200;
 const GAUSSIAN_RANGE: f64 = 1e5;
 const LAPLACE_RANGE: f64 = 600.0;
 const LAPLACE_SCALE_MIN: f64 = 1e-2;

@@ -43,9 +43,18 @@ fn log_q(counts: &VoteCounts, overtaken: impl Fn(f64) -> f64) -> f64 {
         .max_by_key(|(_, count)| **count)
         .expect("vote counts have at least two classes");
     let others = counts.iter().enumerate().filter(|(class, _)| *class != top);
-    let mut terms: Vec<_> = others.map(|(_, count)| overtaken((most - count) as f64)).collect();
-    // The same votes for other classes cost the same to the last digit: sums depend on their order.
-    terms.sort_unstable_by(f64::total_cmp);
+    let mut terms: Vec<_> = others.map(|(_, count)| (most - count) as f64).collect();
+    // The same votes for other classes cost the same to the last digit: sums depend on their order. The widest gap has the
+    // smallest term; of many classes most have the same.
+    terms.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut known = (f64::NAN, 0.0);
+    for term in &mut terms {
+        #[expect(clippy::float_cmp, reason = "whole numbers, and a first that equals none")]
+        if *term != known.0 {
+            known = (*term, overtaken(*term));
+        }
+        *term = known.1;
+    }
     let bound = log_sum(terms.into_iter());
     bound.min(log1p(-1.0 / counts.len() as f64))
 }

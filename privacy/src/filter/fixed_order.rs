@@ -57,7 +57,7 @@ impl FixedOrderFilter {
         let by_rho = event.price(sensitivity)?.to_f64_up() * self.order.get() * (1.0 + f64::EPSILON);
         let pure = match event {
             PrivacyEvent::LaplaceNoisyMax { scale } => {
-                let steps = f64::from(sensitivity.moves()) * scale.lattice().steps_per_vote() as f64;
+                let steps = f64::from(sensitivity.shift()) * scale.lattice().steps_per_vote() as f64;
                 2.0 * steps / scale.steps() as f64 * (1.0 + 4.0 * f64::EPSILON)
             }
             _ => f64::INFINITY,

@@ -90,7 +90,7 @@ impl Participants {
             votes.iter().zip(weights).zip(takes_part).filter(|(_, takes_part)| **takes_part)
         {
             if let Some(class) = vote {
-                counts[usize::from(class.0)] += u64::from(*weight);
+                counts[class.position()] += u64::from(*weight);
             }
         }
         VoteCounts::new(counts)

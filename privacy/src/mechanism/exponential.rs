@@ -47,11 +47,14 @@ impl ExponentialMechanism {
         let largest = counts.iter().copied().max().expect("vote counts have at least two classes");
         let class = loop {
             let class = uniform_below(counts.len() as u64, generator);
-            #[expect(clippy::cast_possible_truncation, reason = "below the number of classes, at most 2^16")]
-            let class = class as u16;
-            let gap = u128::from(largest - counts[usize::from(class)]) << self.scale.lattice().bits();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "below the number of classes, at most a million"
+            )]
+            let class = ClassIndex(class as u32);
+            let gap = u128::from(largest - counts[class.position()]) << self.scale.lattice().bits();
             if exp_minus_ratio(gap, self.scale.steps(), generator) {
-                break ClassIndex(class);
+                break class;
             }
         };
         Draw { outcome: Outcome::Label(class), ran: Ran::NoisyMax }

@@ -15,7 +15,7 @@
 use super::noisy_max::in_steps;
 use super::{ConfidentGnMax, Draw, GnMax, Outcome, Ran, price_of};
 use crate::Error;
-use crate::counts::{ClassIndex, VoteCounts};
+use crate::counts::{ClassIndex, VoteCounts, check_classes};
 use crate::event::PrivacyEvent;
 use crate::noise::{NoiseGenerator, discrete_gaussian};
 use crate::quantity::{Lattice, Rho, in_range};
@@ -39,9 +39,7 @@ impl StudentPrediction {
             let fix = "give the number of teachers that vote, from 1 to 2^53";
             return Err(Error::OutOfRange { field: "teachers", value: teachers as f64, fix });
         }
-        if !(VoteCounts::CLASSES_MIN..=VoteCounts::CLASSES_MAX).contains(&probabilities.len()) {
-            return Err(Error::Classes { value: probabilities.len(), max: VoteCounts::CLASSES_MAX });
-        }
+        check_classes(probabilities.len())?;
         let fix = "give a probability from 0 to 1 for each class, such as 0.9";
         let mut parts = Vec::with_capacity(probabilities.len());
         for probability in probabilities {
@@ -58,7 +56,7 @@ impl StudentPrediction {
     /// The most probable class, the first of several, and its probability in parts of 2^-32.
     fn label(&self) -> (ClassIndex, u64) {
         let mut best = (ClassIndex(0), 0);
-        for (class, parts) in (0..=u16::MAX).map(ClassIndex).zip(&self.parts) {
+        for (class, parts) in (0..).map(ClassIndex).zip(&self.parts) {
             if *parts > best.1 {
                 best = (class, *parts);
             }

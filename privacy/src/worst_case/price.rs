@@ -1,7 +1,7 @@
 //! The exact worst case as a price: what one step costs an account that bounds the orders up to ω.
 //!
 //! ρ_ω = max R(α)/α over the account's orders, of the law that is drawn, rounded up to a unit. It is searched once per process
-//! and scale: ω first, then the other orders, which need to be searched no further than to show that they do not exceed it.
+//! and step: ω first, then the other orders, which need to be searched no further than to show that they do not exceed it.
 //!
 //! The figure is a function of the step's integers alone, the same on every machine: the arithmetic is IEEE doubles in one
 //! order, and the functions are those of `libm` in Rust.
@@ -14,23 +14,35 @@ use libm::{expm1, log1p};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// A step whose exact worst case is known.
+/// What noisy counts decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
-    /// The argmax of counts with Gaussian noise; one vote moves from one class to another.
+pub(crate) enum Decision {
+    /// The argmax; one vote moves from one class to another.
     Argmax,
-    /// The largest count with Gaussian noise against a threshold; it moves by at most one.
+    /// Whether the largest count reaches a threshold; it moves by at most one vote.
     Threshold,
 }
 
+/// A step whose exact worst case is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Step {
+    /// What is decided.
+    pub(crate) decision: Decision,
+    /// The Gaussian noise on each count.
+    pub(crate) scale: NoiseScale,
+    /// By how much the vote that moves shifts a count, in the unit of the counts: the proofs know it only in units of the noise,
+    /// and that it is a whole number of lattice steps.
+    pub(crate) weight: u32,
+}
+
 /// ρ_ω of `step` for one moved vote; none where it is not known to be below the published price.
-pub(crate) fn price(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
-    let key = (step, scale, order);
+pub(crate) fn price(step: Step, order: FilterOrder) -> Option<Rho> {
+    let key = (step, order);
     // A panic elsewhere cannot leave a wrong figure here: prices are inserted whole.
     if let Some(known) = PRICES.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return *known;
     }
-    let found = search(step, scale, order);
+    let found = search(step, order);
     let mut prices = PRICES.lock().unwrap_or_else(PoisonError::into_inner);
     if prices.len() >= PRICES_MAX {
         prices.clear();
@@ -39,13 +51,13 @@ pub(crate) fn price(step: Step, scale: NoiseScale, order: FilterOrder) -> Option
     found
 }
 
-fn search(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
-    let drawn = drawn(step, scale, order)?;
-    let (largest, shift) = (f64::from(order.get()), 1.0 / scale.votes());
+fn search(step: Step, order: FilterOrder) -> Option<Rho> {
+    let drawn = drawn(step, order)?;
+    let (largest, shift) = (f64::from(order.get()), step.shift());
     let mut plane = plane::Plane::new(shift, PRICE_TOLERANCE);
-    let mut supremum = |alpha: f64, enough: f64| match step {
-        Step::Argmax => plane.supremum(alpha, enough),
-        Step::Threshold => line::supremum(shift, alpha, 0.0, PRICE_TOLERANCE),
+    let mut supremum = |alpha: f64, enough: f64| match step.decision {
+        Decision::Argmax => plane.supremum(alpha, enough),
+        Decision::Threshold => line::supremum(shift, alpha, 0.0, PRICE_TOLERANCE),
     };
     // R/α of the continuous law at ω. Where it is not larger at another order, that order need not be searched to the end.
     let at_largest = supremum(largest, 0.0);
@@ -62,37 +74,44 @@ fn search(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Rho> {
 
 /// What the price is about, in nats: the best value that climbing finds at ω, where the largest rate is in all but extreme cases,
 /// with the same gap. None where there is no price.
-pub(crate) fn near(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<f64> {
-    let drawn = drawn(step, scale, order)?;
-    let (largest, shift) = (f64::from(order.get()), 1.0 / scale.votes());
-    let excess = match step {
-        Step::Argmax => plane::climb(shift, largest),
+pub(crate) fn near(step: Step, order: FilterOrder) -> Option<f64> {
+    let drawn = drawn(step, order)?;
+    let (largest, shift) = (f64::from(order.get()), step.shift());
+    let excess = match step.decision {
+        Decision::Argmax => plane::climb(shift, largest),
         // A line is searched in no time.
-        Step::Threshold => line::supremum(shift, largest, 0.0, PRICE_TOLERANCE),
+        Decision::Threshold => line::supremum(shift, largest, 0.0, PRICE_TOLERANCE),
     };
     Some(log1p(drawn.excess(excess, largest)) / ((largest - 1.0) * largest))
 }
 
 /// What is drawn, where its exact worst case is a price.
-fn drawn(step: Step, scale: NoiseScale, order: FilterOrder) -> Option<Drawn> {
-    let shift = 1.0 / scale.votes();
+fn drawn(step: Step, order: FilterOrder) -> Option<Drawn> {
+    let shift = step.shift();
     if order.is_unbounded()
         || f64::from(order.get()) * shift > PRODUCT_MAX.min(PRICED_MAX)
         || !(SHIFT_MIN..=1.0).contains(&shift)
     {
         return None;
     }
-    let (noises, published) = match step {
-        Step::Argmax => (2.0, shift * shift),
-        Step::Threshold => (1.0, 0.5 * shift * shift),
+    let (noises, published) = match step.decision {
+        Decision::Argmax => (2.0, shift * shift),
+        Decision::Threshold => (1.0, 0.5 * shift * shift),
     };
-    Some(Drawn { step: 1.0 / scale.steps() as f64, noises, published })
+    Some(Drawn { step: 1.0 / step.scale.steps() as f64, noises, published })
+}
+
+impl Step {
+    /// δ: what a vote shifts, over σ.
+    fn shift(self) -> f64 {
+        f64::from(self.weight) / self.scale.votes()
+    }
 }
 
 /// What was searched for in this process; at most [`PRICES_MAX`] figures.
 static PRICES: LazyLock<Mutex<Prices>> = LazyLock::new(Mutex::default);
 
-type Prices = HashMap<(Step, NoiseScale, FilterOrder), Option<Rho>>;
+type Prices = HashMap<(Step, FilterOrder), Option<Rho>>;
 
 const PRICES_MAX: usize = 1 << 12;
 /// How much above the supremum a price may be, in relative terms: coarser than for reports, and five times as fast.

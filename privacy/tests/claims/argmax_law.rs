@@ -52,7 +52,7 @@ fn answers(
         let Outcome::Label(ClassIndex(class)) = draw.outcome else {
             panic!("an abstention without a threshold")
         };
-        answers[usize::from(class)] += 1;
+        answers[class as usize] += 1;
     }
     answers
 }
@@ -193,7 +193,7 @@ fn confident_gnmax_answers_as_often_as_the_threshold_says_and_then_like_gnmax() 
         let draw = mechanism.release(&counts, &mut generator);
         match (draw.outcome, draw.ran) {
             (Outcome::Abstained, Ran::Threshold) => observed[case.votes.len()] += 1,
-            (Outcome::Label(class), Ran::ThresholdThenNoisyMax) => observed[usize::from(class.0)] += 1,
+            (Outcome::Label(class), Ran::ThresholdThenNoisyMax) => observed[class.position()] += 1,
             (outcome, ran) => panic!("{outcome:?} after {ran:?}"),
         }
     }

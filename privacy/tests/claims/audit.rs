@@ -43,16 +43,16 @@ fn runs<O>(seed: u64, mut run: impl FnMut(&mut SimulationGenerator) -> O) -> Vec
     (0..RUNS).map(|_| run(&mut generator)).collect()
 }
 
-fn outcomes(mechanism: Mechanism, votes: &[u64], seed: u64) -> Vec<u16> {
+fn outcomes(mechanism: Mechanism, votes: &[u64], seed: u64) -> Vec<u32> {
     let counts = counts(votes);
     runs(seed, |generator| label(mechanism.release(&counts, generator).outcome))
 }
 
 /// Abstentions become the largest index.
-fn label(outcome: Outcome) -> u16 {
+fn label(outcome: Outcome) -> u32 {
     match outcome {
         Outcome::Label(ClassIndex(class)) => class,
-        Outcome::Abstained => u16::MAX,
+        Outcome::Abstained => u32::MAX,
     }
 }
 
@@ -221,7 +221,7 @@ fn ties_broken_by_the_true_count_are_caught() {
     let by_count = |votes: [u64; 2], seed: u64| {
         runs(seed, |generator: &mut SimulationGenerator| {
             let scores = votes.map(|count| i128::from(count) + discrete_gaussian(sigma, generator));
-            u16::from((scores[1], votes[1]) > (scores[0], votes[0]))
+            u32::from((scores[1], votes[1]) > (scores[0], votes[0]))
         })
     };
     // The law of the same with a coin, by summation.

@@ -298,7 +298,7 @@ fn no_record_moves_more_than_k_counts_and_none_moves_the_votes_of_another() {
             .map(|query| {
                 let votes: Vec<_> = (0..records.len())
                     .filter(|record| present >> record & 1 == 1 && assigned[*record].contains(&query))
-                    .map(|record| (record, ClassIndex(u16::from(record % 2 == 1))))
+                    .map(|record| (record, ClassIndex(u32::from(record % 2 == 1))))
                     .collect();
                 contributions.count(2, &votes).unwrap()
             })

@@ -154,8 +154,10 @@ pub(crate) fn votes(teachers: u16) -> Vec<Vec<u16>> {
 }
 
 pub(crate) fn node(settings: Settings, votes: &[Vec<u16>]) -> Result<TeacherNode> {
-    let votes =
-        votes.iter().map(|of_teacher| of_teacher.iter().map(|&class| ClassIndex(class)).collect()).collect();
+    let votes = votes
+        .iter()
+        .map(|of_teacher| of_teacher.iter().map(|&class| ClassIndex::from(class)).collect())
+        .collect();
     let teachers = Teachers::from_votes(votes, manifest().class_names().len())?;
     TeacherNode::with_votes(settings, PartitionDigest::new([4; 32]), manifest(), teachers)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::super::values::{at_least_one, delta, epsilon, positive};
 use super::super::{Console, Exit, Fault, Progress};
+use super::groups::{NamedGroup, Section, group};
 use super::votes;
 use crate::simulate::report::figure_up;
 
@@ -42,6 +43,10 @@ pub(super) struct PlanArgs {
     /// Public or simulated vote counts, a row per query [default: an assumed model]
     #[arg(long, value_name = "FILE")]
     vote_model: Option<PathBuf>,
+    /// Records with a budget of their own, as a share of the teachers; once for each group, shares adding up to 1. Plans three ways
+    /// to serve them under one noise, which follows from their budgets
+    #[arg(long = "group", value_name = "NAME:SHARE:EPSILON", value_parser = group, allow_hyphen_values = true)]
+    groups: Vec<NamedGroup>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +60,8 @@ struct Told {
     adjacency: &'static str,
     vote_model: String,
     plans: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Section>,
 }
 
 #[derive(Serialize)]
@@ -102,6 +109,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
     let target = Target { queries: args.queries, delta: args.delta, order, aim };
     let step = Progress::on(console).step("Planning");
     let found = plans(&target, args.teachers, &model)?;
+    let groups = Section::of(&args.groups, (args.teachers, args.queries, args.delta), &model)?;
     drop(step);
     let told = Told {
         teachers: args.teachers,
@@ -116,6 +124,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
             .as_ref()
             .map_or_else(|| "assumed".to_owned(), |path| path.display().to_string()),
         plans: found.iter().map(Row::from).collect(),
+        groups,
     };
     console.result(|| words(&told), &told)?;
     Ok(Exit::Done)
@@ -171,6 +180,7 @@ fn words(told: &Told) -> String {
              with public or simulated votes for expectations of your own.\n",
         );
     }
+    text.push_str(&told.groups.as_ref().map(Section::words).unwrap_or_default());
     text
 }
 

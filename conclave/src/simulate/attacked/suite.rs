@@ -29,6 +29,7 @@ use super::evading;
 use crate::attacks::targets::{CampaignAnswers, ServedStudent};
 use crate::attacks::{Attacked, Cost, fault};
 use crate::cli::{Fault, Progress};
+use crate::simulate::label_of;
 use crate::simulate::plan::Plan;
 use crate::simulate::world::{CAMPAIGN, broken, interrupted};
 
@@ -304,7 +305,7 @@ fn student_right(
         .iter()
         .zip(outcomes)
         .filter_map(|(row, outcome)| match outcome {
-            Outcome::Label(class) => Some((*row, Label::new(class.0))),
+            Outcome::Label(class) => Some((*row, label_of(*class))),
             Outcome::Abstained => None,
         })
         .collect();

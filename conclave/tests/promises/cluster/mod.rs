@@ -198,7 +198,8 @@ impl Cluster {
             simulated,
             server: ServerLimits::default(),
         };
-        let votes = votes.into_iter().map(|of_teacher| of_teacher.into_iter().map(ClassIndex).collect());
+        let votes =
+            votes.into_iter().map(|of_teacher| of_teacher.into_iter().map(ClassIndex::from).collect());
         let teachers = Teachers::from_votes(votes.collect(), CLASSES.len()).unwrap();
         let partition = PartitionDigest::new([partition; 32]);
         let node = TeacherNode::with_votes(settings, partition, self.pool.clone(), teachers).unwrap();

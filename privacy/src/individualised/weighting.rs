@@ -1,20 +1,19 @@
-//! Votes that do not all weigh the same: less private groups speak louder, and pay for it.
+//! Weighting: votes that do not all weigh the same; groups with larger budgets speak louder, and pay for it.
 //!
-//! Boenisch, Mühl, Rinberg, Ihrig and Dziedzic, *Individualized PATE* (arXiv 2202.10517), *weighting*. A weight is a whole number of units, of
-//! which a vote has `units_per_vote`, so counts stay whole numbers and sums are exact. A mechanism is written in the same units
-//! ([`WeightGrid::mechanism`]): nothing of its law changes but the name of the unit.
+//! A weight is a whole number of units, of which a vote has `units_per_vote`, so counts stay whole numbers and sums are exact. A
+//! mechanism is written in the same units ([`WeightGrid::mechanism`]): nothing of its law changes but the name of the unit.
 //!
-//! For the records of a teacher with weight w (in votes) a move shifts two counts by w: its price is w² that of a vote of
-//! weight one, since every ρ of [`crate::event`] grows with the square of the shift, and pure ε grows by w. The exact worst
-//! case is the one at noise σ/w ([`WeightGrid::as_seen`]): the three-outcome reduction only ever uses the shift in units of the
-//! noise. That holds for one move that keeps its weight; more moves have the price of the event.
+//! For the records of a teacher with weight w (in votes) a move shifts two counts by w: its published price is w² that of a vote
+//! of weight one, since every ρ of [`crate::event`] grows with the square of the shift, and pure ε grows by w. The exact worst
+//! case is that at noise σ/w, also on the lattice: the three-outcome reduction and the gap to the lattice know the shift only in
+//! units of the noise ([`crate::worst_case`]). That holds for one move that keeps its weight; more moves have the published price.
 //!
 //! A unit whose records are spread over groups pays for the heaviest of them. Weights are public, and chosen without the data.
 
 use crate::Error;
-use crate::counts::{ClassIndex, VoteCounts};
+use crate::counts::{ClassIndex, VoteCounts, check_classes};
 use crate::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism};
-use crate::quantity::{NoiseScale, Rho, Scale, Threshold, in_range};
+use crate::quantity::{FilterOrder, NoiseScale, Rho, Scale, Threshold, in_range};
 use crate::unit::Sensitivity;
 
 /// The grid of weights: a vote of weight one has so many units.
@@ -39,6 +38,8 @@ pub struct GroupPrice {
 impl WeightGrid {
     /// The most units of a vote of weight one.
     pub const UNITS_MAX: u32 = 1 << 10;
+    /// Weights in whole votes.
+    pub(super) const WHOLE: Self = Self { units_per_vote: 1 };
 
     /// Weights in multiples of 1/`units_per_vote`, from 1 to [`WeightGrid::UNITS_MAX`].
     pub fn new(units_per_vote: u32) -> Result<Self, Error> {
@@ -64,11 +65,10 @@ impl WeightGrid {
         classes: usize,
         votes: impl IntoIterator<Item = (ClassIndex, Weight)>,
     ) -> Result<VoteCounts, Error> {
-        let empty = VoteCounts::new(vec![0; classes])?;
-        let mut counts = empty.as_slice().to_vec();
-        let max = u16::try_from(classes - 1).map_err(|_| Error::CountTooLarge)?;
+        let max = check_classes(classes)?;
+        let mut counts = vec![0_u64; classes];
         for (class, weight) in votes {
-            let count = counts.get_mut(usize::from(class.0)).ok_or(Error::VoteOutOfRange { max })?;
+            let count = counts.get_mut(class.position()).ok_or(Error::VoteOutOfRange { max })?;
             *count = count.saturating_add(weight.0.into());
         }
         VoteCounts::new(counts)
@@ -93,16 +93,18 @@ impl WeightGrid {
         })
     }
 
-    /// What a query of `mechanism` (in votes) costs each of the `groups`, for a unit with this `sensitivity`.
+    /// What a query of `mechanism` (in votes) costs each of the `groups`, for a unit with this `sensitivity`, in accounts that
+    /// bound the orders up to `order`.
     pub fn prices(
         self,
         mechanism: &Mechanism,
         groups: &[Weight],
         sensitivity: &Sensitivity,
+        order: FilterOrder,
     ) -> Result<Vec<GroupPrice>, Error> {
         let in_units = self.mechanism(mechanism)?;
         let price = |weight: &Weight| {
-            let worst_case = in_units.worst_case(&sensitivity.weighing(weight.0)?)?;
+            let worst_case = in_units.worst_case_within(&sensitivity.weighing(weight.0)?, order)?;
             Ok(GroupPrice { weight: *weight, worst_case })
         };
         groups.iter().map(price).collect()
@@ -116,14 +118,34 @@ impl WeightGrid {
         Scale::new(exact * (1.0 - 2.0 * f64::EPSILON))
     }
 
-    fn noise(self, scale: NoiseScale) -> Result<NoiseScale, Error> {
+    /// What a weight is in votes, for people.
+    pub fn votes(self, weight: Weight) -> f64 {
+        f64::from(weight.0) / f64::from(self.units_per_vote)
+    }
+
+    /// The same weights on the coarsest grid that has them all.
+    pub(super) fn reduced(self, weights: &[Weight]) -> (Self, Vec<Weight>) {
+        let unit = weights.iter().fold(self.units_per_vote, |unit, weight| greatest_common(unit, weight.0));
+        let reduced = weights.iter().map(|weight| Weight(weight.0 / unit)).collect();
+        (Self { units_per_vote: self.units_per_vote / unit }, reduced)
+    }
+
+    pub(super) fn noise(self, scale: NoiseScale) -> Result<NoiseScale, Error> {
         NoiseScale::from_steps(scale.steps().saturating_mul(self.units_per_vote.into()), scale.lattice())
     }
 }
 
 impl Weight {
+    /// One unit: a whole vote where votes have one.
+    pub(super) const ONE: Self = Self(1);
+
     /// In units of its grid.
     pub const fn units(self) -> u32 {
         self.0
     }
+}
+
+/// The greatest common divisor; of two numbers of which one is not 0, not 0.
+const fn greatest_common(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common(b, a % b) }
 }
