@@ -57,18 +57,24 @@ pub fn propagate(
     spec: &PropagationSpec,
 ) -> Result<Array2<f32>> {
     spec.check()?;
-    let mut known = Array2::zeros((features.nrows(), classes));
+    let known = known(features.nrows(), released, classes)?;
+    Ok(Graph::of(features, spec.neighbours).spread(&known, spec))
+}
+
+/// Y of the module's formula. Refused: a row or a label out of range.
+pub(crate) fn known(rows: usize, released: &[(usize, Label)], classes: usize) -> Result<Array2<f32>> {
+    let mut known = Array2::zeros((rows, classes));
     for &(at, label) in released {
         let cell = known.get_mut((at, label.index())).ok_or_else(|| {
             Error::argument(
                 "released label",
                 format!("class {} of row {at}", label.get()),
-                format!("rows run from 0 to {}, classes from 0 to {}", features.nrows() - 1, classes - 1),
+                format!("rows run from 0 to {}, classes from 0 to {}", rows - 1, classes - 1),
             )
         })?;
         *cell += 1.0;
     }
-    Ok(Graph::of(features, spec.neighbours).spread(&known, spec))
+    Ok(known)
 }
 
 /// S of the module's formula, as each row's neighbours with their weights.

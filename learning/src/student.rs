@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::models::{Model, ModelSpec, best, train};
-use crate::propagation::{PropagationSpec, propagate};
+use crate::propagation::{Graph, PropagationSpec, known};
 use crate::{Error, Label, Result};
 
 /// How the student learns.
@@ -29,11 +29,8 @@ impl Default for StudentSpec {
     }
 }
 
-/// Trains on the pool (rows of the feature space) from the released labels, each a row of the pool with its label.
-///
-/// The labels spread over the graph of the pool; every row that they reach then counts with its likeliest class, the
-/// released rows included, since a released label may be noise. Refused: no labels, a row outside the pool, a label
-/// out of range, settings out of range.
+/// Trains on the pool (rows of the feature space) from the released labels, each a row of the pool with its label: a [`Learner`] that
+/// learns once.
 pub fn train_student(
     pool: &Array2<f32>,
     released: &[(usize, Label)],
@@ -41,14 +38,39 @@ pub fn train_student(
     spec: &StudentSpec,
     seed: u64,
 ) -> Result<Model> {
-    if released.is_empty() {
-        return Err(Error::argument("released labels", 0, "a student needs at least one answered query"));
+    Learner::on(pool, *spec)?.learn(released, classes, seed)
+}
+
+/// A student before its labels: the pool with its graph, which is the dear part of learning and the same whatever the labels.
+pub struct Learner<'a> {
+    pool: &'a Array2<f32>,
+    graph: Graph,
+    spec: StudentSpec,
+}
+
+impl<'a> Learner<'a> {
+    /// Joins the rows of the pool, which are in the feature space. Refused: settings of the graph out of range.
+    pub fn on(pool: &'a Array2<f32>, spec: StudentSpec) -> Result<Self> {
+        spec.propagation.check()?;
+        Ok(Self { pool, graph: Graph::of(pool, spec.propagation.neighbours), spec })
     }
-    let scores = propagate(pool, released, classes, &spec.propagation)?;
-    let reached: Vec<usize> =
-        (0..pool.nrows()).filter(|&row| scores.row(row).iter().any(|&score| score > 0.0)).collect();
-    let labels = best(&scores.select(Axis(0), &reached));
-    train(&spec.model, &pool.select(Axis(0), &reached), &labels, classes, seed)
+
+    /// A model from the released labels, each a row of the pool with its label.
+    ///
+    /// The labels spread over the graph of the pool; every row that they reach then counts with its likeliest class, the
+    /// released rows included, since a released label may be noise. Refused: no labels, a row outside the pool, a label
+    /// out of range, settings of the model out of range.
+    pub fn learn(&self, released: &[(usize, Label)], classes: usize, seed: u64) -> Result<Model> {
+        if released.is_empty() {
+            return Err(Error::argument("released labels", 0, "a student needs at least one answered query"));
+        }
+        let known = known(self.pool.nrows(), released, classes)?;
+        let scores = self.graph.spread(&known, &self.spec.propagation);
+        let reached: Vec<usize> =
+            (0..self.pool.nrows()).filter(|&row| scores.row(row).iter().any(|&score| score > 0.0)).collect();
+        let labels = best(&scores.select(Axis(0), &reached));
+        train(&self.spec.model, &self.pool.select(Axis(0), &reached), &labels, classes, seed)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Which public examples to ask about, and what each of them is called.
 //!
-//! Labels are dear and the pool is free: by default the queries are the centres of a clustering of the pool, one per
-//! cluster, which teach 3 to 5 points more than as many random examples (docs/decisions). Everything here is public.
+//! Labels are dear and the pool is free: by default the queries are the centres of the larger clusters of the pool, which
+//! teach more than as many random examples, and which teachers read more surely (docs/decisions/0016). Everything here is public.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ use crate::error::{Result, StudentError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// The row nearest to each mean of a clustering in the feature space.
+    /// The row nearest to the mean of each of the larger clusters in the feature space.
     #[default]
     Centres,
     /// Uniformly, without repetition.

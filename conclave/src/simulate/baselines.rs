@@ -4,7 +4,7 @@
 
 use conclave_learning::features::FeatureSpace;
 use conclave_learning::models::{Classifier as _, ModelSpec, train};
-use conclave_learning::student::train_student;
+use conclave_learning::student::Learner;
 use conclave_learning::{Dataset, metrics};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::Outcome;
@@ -56,6 +56,7 @@ pub fn curve(
 ) -> Result<Vec<CurvePoint>, Fault> {
     let Some(truth) = plan.test.labels() else { return Ok(Vec::new()) };
     let (pool, test) = (space.transform(plan.pool.features()), space.transform(plan.test.features()));
+    let learner = Learner::on(&pool, plan.scenario.student)?;
     let classes = plan.pool.schema().classes();
     let teachers = plan.teachers.iter().sum();
     let mut points = Vec::new();
@@ -87,7 +88,7 @@ pub fn curve(
             if released.is_empty() {
                 continue;
             }
-            let model = train_student(&pool, &released, classes, &plan.scenario.student, plan.seed)?;
+            let model = learner.learn(&released, classes, plan.seed)?;
             accuracies.push(metrics::accuracy(&model.predict(&test), truth)?);
         }
         if !accuracies.is_empty() {

@@ -23,6 +23,19 @@ fn a_wrong_label_among_right_ones_is_outvoted() {
 }
 
 #[test]
+fn a_learner_learns_from_each_set_of_labels_what_a_student_of_its_own_does() {
+    let pool = toy::clusters(90, 0);
+    let (features, spec) = (pool.features(), StudentSpec::default());
+    let learner = Learner::on(features, spec).unwrap();
+    for classes in [[0, 1, 2], [2, 0, 1]] {
+        let released = [(4, 0), (20, 1), (60, 2)].map(|(row, at)| (row, Label::new(classes[at])));
+        let alone = train_student(features, &released, 3, &spec, 1).unwrap();
+        assert!(learner.learn(&released, 3, 1).unwrap() == alone);
+        assert_eq!(alone.predict(&features.select(Axis(0), &[20])), [Label::new(classes[1])]);
+    }
+}
+
+#[test]
 fn no_labels_and_rows_or_labels_out_of_range_are_refused() {
     let pool = toy::clusters(9, 0);
     for (released, expected) in [

@@ -15,7 +15,7 @@ use conclave_attack_harness::report::Finding;
 use conclave_attack_harness::world::Campaigned;
 use conclave_learning::features::FeatureSpace;
 use conclave_learning::models::{Classifier as _, ModelSpec};
-use conclave_learning::student::train_student;
+use conclave_learning::student::Learner;
 use conclave_learning::{Dataset, Label, Predictor};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::Outcome;
@@ -282,12 +282,13 @@ fn lie(
     };
     let lied = lying_teachers::run(ballots, truth, &plan.mechanism, &liars, DRAWS, draw).map_err(fault)?;
     let (pool, test) = (space.transform(plan.pool.features()), space.transform(plan.test.features()));
+    let learner = Learner::on(&pool, plan.scenario.student)?;
     let mut students = Vec::with_capacity(lied.len());
     for lied in &lied {
         if shutdown.is_cancelled() {
             return Err(interrupted());
         }
-        students.push(student_right(plan, &pool, &test, &lied.outcomes)?);
+        students.push(student_right(plan, &learner, &test, &lied.outcomes)?);
         step.advance(1);
     }
     Ok(lying_teachers::finding(&lied, &students, teachers))
@@ -296,7 +297,7 @@ fn lie(
 /// Test rows that a student of these labels judges rightly.
 fn student_right(
     plan: &Plan,
-    pool: &ndarray::Array2<f32>,
+    learner: &Learner<'_>,
     test: &ndarray::Array2<f32>,
     outcomes: &[Outcome],
 ) -> Result<Option<Proportion>, Fault> {
@@ -311,7 +312,7 @@ fn student_right(
         .collect();
     let Some(truth) = Dataset::labels(&plan.test).filter(|_| !released.is_empty()) else { return Ok(None) };
     let classes = plan.pool.schema().classes();
-    let model = train_student(pool, &released, classes, &plan.scenario.student, plan.seed)?;
+    let model = learner.learn(&released, classes, plan.seed)?;
     let predicted = model.predict(test);
     Ok(Some(Proportion::count(predicted.iter().zip(truth).map(|(a, b)| a == b))))
 }
