@@ -158,6 +158,8 @@ under_way 'silo-2 is stopped'
 docker stop "$(container silo-2)" >/dev/null
 present 4
 goes_on
+conclave campaign labels --out /tmp/labels.csv --report /tmp/report.html --server aggregator:7402 --kit /client/kit >/dev/null
+docker exec "$PROJECT-tools" grep -q 'Away: silo-2/node' /tmp/report.html || fail 'the report does not say who is away'
 docker start "$(container silo-2)" >/dev/null
 present 5
 

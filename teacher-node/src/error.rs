@@ -34,9 +34,9 @@ pub enum Error {
     /// The data or their split are not those that this silo voted with before.
     #[error(
         "these are not the data that this silo voted with: on record is data id `{recorded}` with partition {was}, today it is \
-         `{data}` with {now}. A partition changes with rows, classes and their order, teachers and partition key. If this was not \
-         meant, restore them and the id. If it was, give the new data an id of their own and write \
-         under [data]: changed = {{ predecessor = \"{recorded}\", people = \"same\" }} (or \"others\", if no person is in both)"
+         `{data}` with {now}; a partition changes with rows, classes and their order, teachers and partition key: restore these \
+         and the id, or, if the change was meant, give the new data an id of their own and write under [data]: changed = \
+         {{ predecessor = \"{recorded}\", people = \"same\" }} (or \"others\", if no person is in both)"
     )]
     DataChanged {
         /// The data id on record.

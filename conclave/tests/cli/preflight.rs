@@ -196,7 +196,12 @@ fn data_that_changed_since_the_silo_voted_are_found_before_the_start() {
     let rows = consortium.path("private-1.csv");
     let text = fs::read_to_string(&rows).unwrap();
     fs::write(&rows, text.lines().take(50).collect::<Vec<_>>().join("\n")).unwrap();
-    one_problem(&looked(), "data", 2, &["the private data changed", "partition"]);
+    one_problem(
+        &looked(),
+        "data",
+        2,
+        &["not the data that this silo voted with", "partition", "changed = {"],
+    );
 }
 
 #[test]

@@ -61,6 +61,12 @@ pub(super) fn to_html(
             noise: noise_in_words(&contract.mechanism),
         },
         budget: spending(contract, status, answers)?,
+        away: status
+            .nodes
+            .iter()
+            .filter(|node| !node.present)
+            .map(|node| format!("{}/{}", node.organisation, node.node))
+            .collect(),
         silos: status
             .accounts
             .iter()

@@ -33,6 +33,8 @@ pub(crate) struct CampaignReport {
     pub(crate) privacy: Privacy,
     /// The spending after each answer, in the order of release.
     pub(crate) budget: Vec<BudgetPoint>,
+    /// Nodes that do not answer, by organisation and name.
+    pub(crate) away: Vec<String>,
     /// One account per silo.
     pub(crate) silos: Vec<SiloAccount>,
     /// Released labels of each class, by its name.
@@ -79,8 +81,17 @@ fn header(report: &CampaignReport) -> String {
     } else {
         String::new()
     };
+    let away = if report.away.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "<aside class=\"notice stop\"><p><strong>Away: {}.</strong> What is released meanwhile is without their votes, and \
+             costs their data nothing.</p></aside>\n",
+            escape(&report.away.join(", "))
+        )
+    };
     format!(
-        "<header>\n<p class=\"eyebrow\">Conclave · report of a campaign</p>\n<h1>Campaign {}</h1>\n<p>{}.</p>\n{simulated}</header>",
+        "<header>\n<p class=\"eyebrow\">Conclave · report of a campaign</p>\n<h1>Campaign {}</h1>\n<p>{}.</p>\n{simulated}{away}</header>",
         escape(&report.name),
         escape(&report.phase),
     )

@@ -131,8 +131,14 @@ pub(super) fn budget(privacy: &Privacy, spending: &[BudgetPoint], silos: &[SiloA
         );
     }
     table.push_str("</table></div>");
+    let alike = silos.windows(2).all(|pair| pair[0].rho_spent.total_cmp(&pair[1].rho_spent).is_eq());
+    let who_pays = if alike {
+        "All of them have voted on as many queries, so all have paid alike."
+    } else {
+        "Whoever was away, or in other campaigns, has voted on other queries, and has paid for those it voted on."
+    };
     let note = format!(
-        "One account per silo's data, for life and across campaigns. Every silo votes on every query, so all pay alike. ε: {}.",
+        "One account per silo's data, for life and across campaigns. {who_pays} ε: {}.",
         terms(privacy)
     );
     let table = panel("Accounts", &table, &note);
