@@ -7,14 +7,14 @@
 //! or answers say more than labels.
 
 use conclave_privacy::VoteCounts;
-use conclave_privacy::accountant::rho_to_epsilon;
+use conclave_privacy::accountant::rho_to_epsilon_within;
 use conclave_privacy::audit::{Audit, Significance};
 use conclave_privacy::mechanism::{Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, RdpOrder, Rho};
+use conclave_privacy::quantity::{Delta, FilterOrder, RdpOrder, Rho};
 use conclave_privacy::unit::Sensitivity;
 
 use crate::meter::Budget;
-use crate::report::{Finding, Measurement, Verdict};
+use crate::report::{Asked, Finding, Measurement, Verdict};
 use crate::threat_model::{DISCOVER_OUTPUTS, INFER_MEMBERSHIP, ThreatModel};
 use crate::{Error, Result};
 
@@ -27,6 +27,8 @@ pub struct Audited<'a> {
     pub sensitivity: &'a Sensitivity,
     /// At which ε is stated.
     pub delta: Delta,
+    /// ω of the accounts that are charged: what a query costs there is what the audit is held against.
+    pub order: FilterOrder,
     /// Teachers that vote, at least two moves of the sensitivity.
     pub teachers: u64,
     /// Classes, at least 2.
@@ -42,11 +44,12 @@ pub struct Bounded {
     pub runs: usize,
     /// What was lost at least, in ε at the audit's δ, but for a chance of [`FALSE_ALARM`].
     pub epsilon_at_least: f64,
-    /// What the ledger charges for so many queries, as ε at the same δ.
+    /// What the account charges for so many queries, as ε at the same δ.
     pub epsilon_charged: f64,
-    /// What was lost at least, in ρ: the sharper of both comparisons, for samples say more about the bulk than about a tail of δ.
+    /// What was lost at least, in the ρ of the account: the sharper of both comparisons, for samples say more about the bulk than about a
+    /// tail of δ.
     pub rho_at_least: f64,
-    /// What the ledger charges, in ρ.
+    /// What the account charges, in ρ.
     pub rho_charged: f64,
 }
 
@@ -61,14 +64,14 @@ impl Bounded {
 pub const FALSE_ALARM: f64 = 1e-6;
 
 /// The attacker of this file.
-pub fn threat_model(queries: u64) -> ThreatModel {
+pub fn threat_model() -> ThreatModel {
     ThreatModel {
         goal: "whether one unit was among the records",
         knowledge: "all other records, and how the unit moves its teachers' votes",
         capability: "sees every released answer of a campaign on queries of its choice",
         norm: None,
         eps: Vec::new(),
-        budget: Budget::rows(queries),
+        budget: Budget::default(),
         poisoned_silos_max: 0,
         colluders_max: 0,
         atlas: vec![INFER_MEMBERSHIP, DISCOVER_OUTPUTS],
@@ -144,13 +147,13 @@ impl Audited<'_> {
         runs: usize,
         finding: &conclave_privacy::audit::Finding,
     ) -> Result<Bounded> {
-        let price = self.mechanism.worst_case(self.sensitivity)?;
+        let price = self.mechanism.worst_case_within(self.sensitivity, self.order)?;
         let charged = price.checked_mul(queries.into()).unwrap_or(Rho::MAX);
         Ok(Bounded {
             queries,
             runs,
             epsilon_at_least: finding.epsilon(Some(self.delta)),
-            epsilon_charged: rho_to_epsilon(charged, self.delta),
+            epsilon_charged: rho_to_epsilon_within(charged, self.delta, self.order),
             rho_at_least: self.rho(finding)?,
             rho_charged: charged.to_f64_up(),
         })
@@ -158,17 +161,19 @@ impl Audited<'_> {
 
     /// The least ρ that the finding allows.
     ///
-    /// Gaussian steps of ρ in all are √(2ρ)-GDP (Dong, Roth and Su 2022, Corollary 2.1), and so is whatever is computed from them; the
-    /// lattice of a millionth of a vote is inside the slack. Anything else of ρ-zCDP has a Rényi divergence of at most ρα.
+    /// An account of ρ promises a Rényi divergence of at most ρα at each of its orders, and no more: what it charges for Gaussian noise is
+    /// the exact price of the argmax up to ω, under which √(2ρ)-GDP does not hold. Without a limit it charges 1/σ² for a step of
+    /// Gaussian noise, and such steps of ρ in all are √(2ρ)-GDP (Dong, Roth and Su 2022, Corollary 2.1), which says more; the lattice of
+    /// a millionth of a vote is inside the slack.
     fn rho(&self, finding: &conclave_privacy::audit::Finding) -> Result<f64> {
-        match self.mechanism {
-            Mechanism::GnMax(_) | Mechanism::ConfidentGnMax(_) => {
-                Ok(finding.mu().powi(2) / 2.0 * (1.0 - LATTICE_SLACK))
-            }
-            Mechanism::LnMax(_) => ORDERS.iter().try_fold(0.0, |most: f64, &order| {
-                Ok(most.max(finding.renyi(RdpOrder::new(order)?) / order))
-            }),
+        let gaussian = matches!(self.mechanism, Mechanism::GnMax(_) | Mechanism::ConfidentGnMax(_));
+        if gaussian && self.order.is_unbounded() {
+            return Ok(finding.mu().powi(2) / 2.0 * (1.0 - LATTICE_SLACK));
         }
+        self.order
+            .orders()
+            .iter()
+            .try_fold(0.0, |most: f64, &order| Ok(most.max(finding.renyi(RdpOrder::new(order)?) / order)))
     }
 }
 
@@ -182,44 +187,82 @@ fn score(answers: &[Outcome]) -> f64 {
     f64::from(answers.iter().map(of).sum::<i32>())
 }
 
-/// Orders at which a divergence is compared with its price.
-const ORDERS: [f64; 5] = [1.25, 1.5, 2.0, 4.0, 8.0];
 const LATTICE_SLACK: f64 = 1e-3;
 
-/// What a report says of it.
-pub fn finding(bounded: &[Bounded], delta: Delta) -> Finding {
-    let measurement = |bounded: &Bounded| Measurement {
-        bound: Some(bounded.epsilon_charged),
-        ..Measurement::new("ε lost at least", "queries", bounded.queries.into(), bounded.epsilon_at_least)
-    };
-    let told = |bounded: &Bounded| {
-        let (lost, charged) = (bounded.epsilon_at_least, bounded.epsilon_charged);
-        format!("{} queries lose at least ε = {lost:.3} and are charged {charged:.3}", bounded.queries)
-    };
+/// What a report says of it; `terms` are unit, adjacency and δ of every ε, in words.
+pub fn finding(bounded: &[Bounded], audited: &Audited<'_>, terms: &str) -> Finding {
+    let mut measurements: Vec<Measurement> = Vec::new();
+    for bounded in bounded {
+        let of = |measure, value| Measurement::new(measure, "queries", bounded.queries.into(), value);
+        let epsilon = of(EPSILON_LOST, bounded.epsilon_at_least).with_ceiling(bounded.epsilon_charged);
+        let rho = of(RHO_LOST, bounded.rho_at_least).with_ceiling(bounded.rho_charged);
+        measurements.extend([epsilon, rho].map(|one| one.counted_from(bounded.runs as u64)));
+    }
+    let runs = bounded.iter().map(|bounded| bounded.runs).max().unwrap_or(0);
+    let drawn = bounded.iter().map(|bounded| 2 * bounded.runs as u64 * u64::from(bounded.queries)).sum();
     let broken = bounded.iter().any(Bounded::is_above_the_charge);
-    let rho = |bounded: &Bounded| Measurement {
-        bound: Some(bounded.rho_charged),
-        ..Measurement::new("ρ lost at least", "queries", bounded.queries.into(), bounded.rho_at_least)
+    let shown: Vec<String> = bounded.iter().map(shown).collect();
+    let account = if audited.order.is_unbounded() {
+        "zCDP at every order".to_owned()
+    } else {
+        format!("the exact price in zCDP at orders up to {}", audited.order)
     };
-    let asked = bounded.iter().map(|bounded| 2 * bounded.runs as u64 * u64::from(bounded.queries)).sum();
     Finding {
         attack: "audit",
         title: "An audit of the releases",
-        threat: threat_model(asked),
+        threat: threat_model(),
+        method: format!(
+            "Campaigns of {} queries are drawn {runs} times with the unit and {runs} times without it, by the mechanism of the contract. Votes are \
+             made up so that one unit shows most: split evenly between two classes, and the unit moves from the one to the other on \
+             every query. Statistic: of one query its answer; of more, how many more answers name the first class than the second. One half \
+             of the runs chooses events, the other half bounds their probabilities (exact binomial intervals). The noise comes from \
+             the operating system, as on a cluster, whatever the seed: figures differ each time.",
+            bounded.iter().map(|bounded| bounded.queries.to_string()).collect::<Vec<_>>().join(", "),
+        ),
+        not_tried: "Membership through the student, which tells less than the labels that it learned from; votes that differ from query to \
+                    query; queries chosen by earlier answers; what a wrong price at a larger number of queries would lose.",
+        asked: vec![Asked::new(drawn, "draws of the release path on votes that were made up for it")],
+        privacy_cost: "Nothing was asked of the target, so nothing was charged.".to_owned(),
         result: format!(
-            "{} (δ = {:e}).",
-            bounded.iter().map(told).collect::<Vec<_>>().join("; "),
-            delta.get()
+            "Shown and charged, as ε ({terms}): {}. {runs} runs with the unit and {runs} without at each size; each bound holds with a \
+             confidence of 1 − {FALSE_ALARM:e}. Fresh noise: the figures differ each time.",
+            shown.join("; "),
         ),
         bound: format!(
-            "The charge: zCDP of every step, converted to ε. Each lower bound is wrong with a probability of at most {FALSE_ALARM:e} \
-             (exact binomial intervals on runs that chose nothing), so a bound above the charge means that noise, price or \
-             sensitivity are wrong. A bound below it proves nothing."
+            "The charge: what the account takes for so many queries ({account}), as ε ({terms}). A lower bound above it means that noise, \
+             price or sensitivity are wrong. One below it proves nothing."
+        ),
+        broken_if: format!(
+            "The charge is a ceiling. It counts as broken if a lower bound on what was lost, each wrong with a probability of at most \
+             {FALSE_ALARM:e}, lies above it, as ε or as ρ."
         ),
         verdict: if broken { Verdict::Broken } else { Verdict::Held },
-        measurements: bounded.iter().map(measurement).chain(bounded.iter().map(rho)).collect(),
+        verdict_words: (!broken).then(|| format!("not contradicted: {} (ε; {terms})", shown.join("; "))),
+        measurements,
+        captions: [
+            (EPSILON_LOST, "as ε"),
+            (RHO_LOST, "in ρ, the unit in which the ledger adds up"),
+        ]
+        .map(|(measure, unit)| {
+            (measure, format!("A lower bound from n runs in each world, {unit} ({terms}); it may be wrong with a probability of {FALSE_ALARM:e} over the noise."))
+        })
+        .into(),
     }
 }
+
+/// How much of the charge was shown.
+fn shown(bounded: &Bounded) -> String {
+    let queries = bounded.queries;
+    let noun = if queries == 1 { "query" } else { "queries" };
+    if bounded.epsilon_at_least > 0.0 {
+        format!("{:.3} of {:.3} shown on {queries} {noun}", bounded.epsilon_at_least, bounded.epsilon_charged)
+    } else {
+        format!("nothing of {:.3} on {queries} {noun}", bounded.epsilon_charged)
+    }
+}
+
+const EPSILON_LOST: &str = "ε lost at least";
+const RHO_LOST: &str = "ρ lost at least";
 
 #[cfg(test)]
 mod tests {
@@ -233,15 +276,24 @@ mod tests {
         GnMax::new(NoiseScale::from_votes(sigma, Lattice::DEFAULT).unwrap()).into()
     }
 
-    /// Charged for σ = 10, drawn as `draw` says.
-    fn audited(draw: impl FnMut(&VoteCounts, u64, u32) -> Result<Outcome>) -> Bounded {
-        let mechanism = gnmax(10.0);
+    const TERMS: &str = "unit record, adjacency add-remove, δ = 1e-5";
+
+    /// What `judge` makes of an audit of this mechanism, charged to an account of this order.
+    fn with_audit<T>(sigma: f64, order: FilterOrder, judge: impl FnOnce(&Audited<'_>) -> T) -> T {
+        let mechanism = gnmax(sigma);
         let sensitivity =
             Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
         let delta = Delta::new(1e-5).unwrap();
-        Audited { mechanism: &mechanism, sensitivity: &sensitivity, delta, teachers: 100, classes: 3 }
-            .run(40, 1_500, draw)
-            .unwrap()
+        let (mechanism, sensitivity) = (&mechanism, &sensitivity);
+        judge(&Audited { mechanism, sensitivity, delta, order, teachers: 100, classes: 3 })
+    }
+
+    /// Charged for σ = 10, drawn as `draw` says.
+    fn found(draw: impl FnMut(&VoteCounts, u64, u32) -> Result<Outcome>) -> (Bounded, Finding) {
+        with_audit(10.0, FilterOrder::DEFAULT, |audited| {
+            let bounded = audited.run(40, 1_500, draw).unwrap();
+            (bounded, finding(&[bounded], audited, TERMS))
+        })
     }
 
     /// What a release path with another standard deviation, and one generator per draw, does.
@@ -257,9 +309,19 @@ mod tests {
 
     #[test]
     fn the_charge_stands_above_what_the_audit_proves_and_the_audit_proves_something() {
-        let real = audited(drawn(10.0));
+        let (real, found) = found(drawn(10.0));
         assert!(real.epsilon_at_least > 0.1, "an audit without power shows nothing: {real:?}");
-        assert_eq!(finding(&[real], Delta::new(1e-5).unwrap()).verdict, Verdict::Held);
+        assert!(real.rho_at_least > 0.0, "{real:?}");
+        assert_eq!(found.verdict, Verdict::Held);
+        let words = found.verdict_in_words();
+        let shown =
+            format!("{:.3} of {:.3} shown on 40 queries", real.epsilon_at_least, real.epsilon_charged);
+        assert!(words.starts_with("not contradicted") && words.contains(&shown), "{words}");
+        assert!(
+            found.result.contains("1500 runs with the unit") && found.result.contains(TERMS),
+            "{}",
+            found.result
+        );
     }
 
     #[test]
@@ -268,9 +330,44 @@ mod tests {
             let counts = counts.as_slice();
             Ok(Outcome::Label(conclave_privacy::ClassIndex(u32::from(counts[1] > counts[0]))))
         };
-        for bounded in [audited(drawn(5.0)), audited(largest)] {
-            let found = finding(&[bounded], Delta::new(1e-5).unwrap());
+        for (_, found) in [found(drawn(5.0)), found(largest)] {
             assert_eq!(found.verdict, Verdict::Broken, "{}", found.result);
+            assert_eq!(found.verdict_in_words(), Verdict::Broken.word());
         }
+    }
+
+    /// 80 queries at σ = 15.424: an account up to order 16 charges ε = 3, where 1/σ² each would come to ε = 3.771.
+    #[test]
+    fn the_audit_is_held_against_what_the_account_charges_and_not_against_a_larger_published_price() {
+        use conclave_privacy::audit::EventCounts;
+        let one = Significance::new(FALSE_ALARM).unwrap();
+        // Half of the runs in the one world, e^-3.4 of that in the other: a loss of about 3.4, known well.
+        let counts = EventCounts {
+            likelier_runs: 100_000_000,
+            likelier: 50_000_000,
+            rarer_runs: 100_000_000,
+            rarer: 1_668_663,
+        };
+        let seen = conclave_privacy::audit::Finding::of(vec![counts.bounds(one)]);
+        let bounded = |order| with_audit(15.424, order, |audited| audited.bounded(80, 1, &seen).unwrap());
+        let (exact, published) = (bounded(FilterOrder::DEFAULT), bounded(FilterOrder::UNBOUNDED));
+        assert!((exact.epsilon_charged - 3.0).abs() < 1e-3, "{exact:?}");
+        assert!((published.epsilon_charged - 3.771).abs() < 1e-3, "{published:?}");
+        for between in [exact, published] {
+            assert!(between.epsilon_at_least > 3.0 && between.epsilon_at_least < 3.771, "{between:?}");
+        }
+        assert!(exact.is_above_the_charge());
+        assert!(published.epsilon_at_least < published.epsilon_charged, "the published price hides it");
+    }
+
+    #[test]
+    fn where_nothing_is_shown_the_verdict_says_so() {
+        with_audit(10.0, FilterOrder::DEFAULT, |audited| {
+            let seen = conclave_privacy::audit::Finding::of(Vec::new());
+            let bounded = audited.bounded(1, 10, &seen).unwrap();
+            let found = finding(&[bounded], audited, TERMS);
+            assert!(found.verdict_in_words().contains("nothing of"), "{}", found.verdict_in_words());
+            assert!(!found.verdict_in_words().contains("kept"));
+        });
     }
 }

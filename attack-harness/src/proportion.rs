@@ -33,6 +33,12 @@ impl Proportion {
         self.of > 0 && self.share() + (FALSE_ALARM.recip().ln() / (2.0 * self.of as f64)).sqrt() < bound
     }
 
+    /// The share with its interval, in words.
+    pub fn in_words(self) -> String {
+        let (low, high) = self.interval();
+        format!("{} (95 % interval {:.1} to {:.1} %)", per_cent(self.share()), low * 100.0, high * 100.0)
+    }
+
     /// The interval of Wilson (1927) at 95 %: approximate, for a picture. Bounds that a verdict rests on are exact ones
     /// (`conclave_privacy::audit`).
     pub fn interval(self) -> (f64, f64) {
@@ -46,7 +52,13 @@ impl Proportion {
     }
 }
 
-const FALSE_ALARM: f64 = 1e-6;
+/// A share for people.
+pub(crate) fn per_cent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// The chance with which [`Proportion::is_surely_below`] is wrong.
+pub(crate) const FALSE_ALARM: f64 = 1e-6;
 const NORMAL_QUANTILE_975: f64 = 1.959_963_984_540_054;
 
 #[cfg(test)]

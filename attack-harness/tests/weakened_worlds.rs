@@ -17,7 +17,7 @@ use conclave_attack_harness::world::{Campaigned, World};
 use conclave_learning::Label;
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
 use conclave_privacy::noise::{NoiseSource as _, SimulationNoise};
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, Rho};
+use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale, Rho};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::{ClassIndex, VoteCounts};
 
@@ -126,20 +126,31 @@ fn poison_passes_its_bound_only_where_a_teacher_has_more_than_one_vote() {
     for (weight, verdict) in [(1, Verdict::Held), (3, Verdict::Broken)] {
         let mut world = Tally { ballots: ballots.clone(), truth: truth.clone(), weight };
         let poisoned = poisoning::run(&mut world, &honest, &[0, 1, 2], || ()).unwrap();
-        let found = poisoning::finding(&poisoned);
+        assert_eq!(poisoned.iter().map(|one| one.teachers).collect::<Vec<_>>(), [0, 10, 20]);
+        let found =
+            poisoning::finding(&poisoned, &honest, "ε = 3 (unit record, adjacency add-remove, δ = 1e-5)");
         assert_eq!(found.verdict, verdict, "{}: {poisoned:?}", found.result);
+        for told in [
+            "With 2 of 10 silos poisoned (20 of 100 teachers)",
+            "is at least ",
+            "on these 300 queries; observed ",
+        ] {
+            assert!(found.result.contains(told), "{told}: {}", found.result);
+        }
+        let cost = &found.privacy_cost;
+        assert!(cost.contains("its own cap, ε = 3 (unit record, adjacency add-remove, δ = 1e-5)"), "{cost}");
     }
 }
 
 /// Audits `release` on one query, charged as GNMax of σ = 40.
 fn audited(mut release: impl FnMut(&VoteCounts) -> Outcome) -> Verdict {
-    let (mechanism, delta) = (gnmax(SIGMA), Delta::new(1e-5).unwrap());
+    let (mechanism, delta, order) = (gnmax(SIGMA), Delta::new(1e-5).unwrap(), FilterOrder::DEFAULT);
     let sensitivity =
         Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
     let audited =
-        Audited { mechanism: &mechanism, sensitivity: &sensitivity, delta, teachers: 100, classes: 3 };
+        Audited { mechanism: &mechanism, sensitivity: &sensitivity, delta, order, teachers: 100, classes: 3 };
     let bounded = audited.run(1, 2_000, |counts, _, _| Ok(release(counts))).unwrap();
-    audit::finding(&[bounded], delta).verdict
+    audit::finding(&[bounded], &audited, "unit record, adjacency add-remove, δ = 1e-5").verdict
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::{ASKING_IS_FREE, NO_PROMISE};
 use crate::access::LabelOnly;
 use crate::meter::{Budget, Meter};
 use crate::proportion::Proportion;
@@ -102,42 +103,60 @@ pub fn run<T: LabelOnly>(
 }
 
 /// What a report says of it.
-pub fn finding(copies: &[Copied], asked: u64) -> Finding {
+pub fn finding(copies: &[Copied], attack: &Extraction<'_>) -> Finding {
+    let asked = copies.iter().map(|copied| copied.queries as u64).max().unwrap_or(0);
     let mut measurements = Vec::new();
     for copied in copies {
         let at = copied.queries as f64;
-        measurements.push(Measurement::of_share("agreement", "queries", at, copied.agreement));
-        measurements.push(Measurement::of_share(
-            "agreement on noise",
-            "queries",
-            at,
-            copied.agreement_uniform,
-        ));
+        measurements.push(Measurement::of_share(AGREEMENT, "queries", at, copied.agreement));
+        measurements.push(Measurement::of_share(AGREEMENT_ON_NOISE, "queries", at, copied.agreement_uniform));
     }
     let last = copies.last().map_or_else(String::new, |copied| {
-        let (low, high) = copied.agreement.interval();
         format!(
-            "{} queries give a copy that agrees with the student on {:.1} % of unseen rows (95 % interval {:.1} to {:.1} %), \
-             and on {:.1} % of rows of noise.",
+            "{} queries give a copy that agrees with the student on {} of {} unseen rows, and on {} of {} rows of noise.",
             copied.queries,
-            copied.agreement.share() * 100.0,
-            low * 100.0,
-            high * 100.0,
-            copied.agreement_uniform.share() * 100.0
+            copied.agreement.in_words(),
+            copied.agreement.of,
+            copied.agreement_uniform.in_words(),
+            copied.agreement_uniform.of
         )
     });
     Finding {
         attack: "extraction",
         title: "Copying the student",
         threat: threat_model(asked),
+        method: format!(
+            "Rows to ask about are drawn from a pool of {} at random, without repeats, and none is chosen by earlier answers; a larger copy \
+             learns from the rows of the smaller ones and more. A copy is a {} over the public features, trained on labels alone. \
+             Copy and student are compared on n = {} unseen rows and on n = {UNIFORM_ROWS} rows of noise, every value uniform in the range \
+             that its column has in the pool; these only measure and are not counted as asked.",
+            attack.candidates.nrows(),
+            copies.last().map_or("model", |copied| copied.model.kind()),
+            attack.unseen.nrows(),
+        ),
+        not_tried: "Choosing each query by earlier answers (active learning); rows made up to tell most; copies from scores, which no \
+                    service gives; copies of another kind of model.",
+        asked: Vec::new(),
+        privacy_cost: ASKING_IS_FREE.to_owned(),
         result: last,
         bound: "None on the copy: a student that answers can be copied, and the threat model says so. On privacy: asking the student is \
-                post-processing of released labels, so no number of queries costs any ε."
+                post-processing of released labels, so no number of queries costs any."
             .to_owned(),
+        broken_if: NO_PROMISE.to_owned(),
         verdict: Verdict::Measured,
+        verdict_words: None,
         measurements,
+        captions: [
+            (AGREEMENT, "Rows that neither was trained on; the interval is over the choice of these rows, for this one copy."),
+            (AGREEMENT_ON_NOISE, "Rows of noise; the interval is over their draw, for this one copy."),
+        ]
+        .map(|(measure, words)| (measure, words.to_owned()))
+        .into(),
     }
 }
+
+const AGREEMENT: &str = "agreement";
+const AGREEMENT_ON_NOISE: &str = "agreement on noise";
 
 fn check(attack: &Extraction<'_>) -> Result<()> {
     let candidates = attack.candidates.nrows();

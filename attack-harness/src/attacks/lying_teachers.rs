@@ -12,8 +12,8 @@ use conclave_privacy::noise::NoiseGenerator;
 use crate::access::Ballots;
 use crate::law::ArgmaxLaw;
 use crate::meter::Budget;
-use crate::proportion::Proportion;
-use crate::report::{Finding, Measurement, Verdict};
+use crate::proportion::{FALSE_ALARM, Proportion, per_cent};
+use crate::report::{Asked, Finding, Measurement, Verdict};
 use crate::threat_model::{ERODE_MODEL, POISON_TRAINING_DATA, ThreatModel};
 use crate::{Error, Result};
 
@@ -147,47 +147,92 @@ fn strongest_other(counts: &[u64], class: usize) -> Option<usize> {
 }
 
 /// What a report says of it. `students` are the shares of test rows that a student of each row of `lied` judges rightly.
-pub fn finding(lied: &[Lied], students: &[Option<Proportion>], teachers: usize) -> Finding {
+pub fn finding(lied: &[Lied], students: &[Option<Proportion>], ballots: &Ballots, draws: u32) -> Finding {
+    let (teachers, queries) = (ballots.teachers(), ballots.queries().len());
     let mut measurements = Vec::new();
     for lied in lied {
-        let at = lied.liars as f64;
-        measurements.push(Measurement {
-            bound: Some(lied.bound),
-            ..Measurement::of_share("labels right", "lying teachers", at, lied.right)
-        });
-        measurements.push(Measurement::of_share(
-            "labels certain without noise",
-            "lying teachers",
-            at,
-            lied.certified,
-        ));
+        let measured = |measure, share| Measurement::of_share(measure, VARIABLE, lied.liars as f64, share);
+        measurements.push(measured(LABELS_RIGHT, lied.right).with_floor(lied.bound));
+        // Votes without noise: nothing was sampled, so there is no interval.
+        let certified = Measurement { low: None, high: None, ..measured(CERTAIN, lied.certified) };
+        measurements.push(certified);
     }
     for (lied, student) in lied.iter().zip(students) {
         measurements.extend(
-            student.map(|share| {
-                Measurement::of_share("student right", "lying teachers", lied.liars as f64, share)
-            }),
+            student.map(|share| Measurement::of_share(STUDENT_RIGHT, VARIABLE, lied.liars as f64, share)),
         );
     }
+    let told = |lied: &Lied| {
+        format!(
+            "With {} of {teachers} lying, the expected share of right labels is at least {} on these {queries} queries whatever they do; \
+             observed {}.",
+            lied.liars,
+            per_cent(lied.bound),
+            lied.right.in_words()
+        )
+    };
+    // The most liars under whom most labels stay right for certain, and the next number.
+    let after = lied.iter().position(|lied| lied.bound <= 0.5).unwrap_or(lied.len());
+    let told: Vec<String> = lied.iter().take(after + 1).skip(after.saturating_sub(1)).map(told).collect();
     let broken = lied.iter().any(|lied| lied.right.is_surely_below(lied.bound));
-    let survived = lied.iter().rev().find(|lied| lied.bound > 0.5).map_or(0, |lied| lied.liars);
+    let drawn = (lied.len() * queries) as u64 * u64::from(draws);
     Finding {
         attack: "lying-teachers",
         title: "Teachers that lie with their votes",
         threat: threat_model(lied.iter().map(|lied| lied.liars).max().unwrap_or(0).try_into().unwrap_or(u32::MAX)),
-        result: format!(
-            "With up to {survived} of {teachers} teachers lying, more than half of the labels stay right whatever they do; what they did \
-             here is in the figures."
+        method: format!(
+            "The votes of the campaign are taken, the first k teachers vote for the wrong class that has most of the other votes, and the \
+             noise of the contract is drawn {draws} times on each of the {queries} queries, from the seed of the run. A \
+             label is right where it is the true class; abstentions do not count. The student learns from the first draw of each query."
         ),
+        not_tried: "Lies that all aim at one class, or at a few queries; lies that follow the labels released before; teachers that \
+                    abstain or answer late.",
+        asked: vec![Asked::new(drawn, "draws of the noise on votes that are changed on paper")],
+        privacy_cost: "Nothing was asked of the target, so nothing was charged: only a simulation knows single votes.".to_owned(),
+        result: told.join(" "),
         bound: "A lie moves one vote, so k liars can at worst take k votes from the true class and give them to its strongest rival; the \
                 probability that the noisy argmax is right then is exact, given the honest counts that only a simulation knows. From \
                 public parameters alone: a class with a threshold of T of n votes keeps the largest count against \
                 (2T − n − 1)/2 liars, rounded down."
             .to_owned(),
+        broken_if: broken_below_the_floor(),
         verdict: if broken { Verdict::Broken } else { Verdict::Held },
+        verdict_words: None,
         measurements,
+        captions: [
+            (
+                LABELS_RIGHT,
+                format!(
+                    "Released labels, of {draws} draws on each of {queries} queries. The interval is over the noise alone: queries and votes \
+                     are fixed."
+                ),
+            ),
+            (
+                CERTAIN,
+                "Queries whose largest count is the true class whatever so many teachers do. Counted without noise, so without interval."
+                    .to_owned(),
+            ),
+            (STUDENT_RIGHT, STUDENT_CAPTION.to_owned()),
+        ]
+        .into(),
     }
 }
+
+/// When [`Proportion::is_surely_below`] says so.
+pub(super) fn broken_below_the_floor() -> String {
+    format!(
+        "The promise is a floor on the expected share of right labels. It counts as broken only if a whole interval for that \
+         expectation lies below it: the observed share and √(ln(1/{FALSE_ALARM:e})/2n) more (Hoeffding 1963, Theorem 1, which is \
+         wrong once in a million). This is wider than the 95 % interval beside the figures, so a figure a little below its floor breaks nothing."
+    )
+}
+
+const VARIABLE: &str = "lying teachers";
+pub(super) const LABELS_RIGHT: &str = "labels right";
+const CERTAIN: &str = "labels certain without noise";
+pub(super) const STUDENT_RIGHT: &str = "student right";
+/// Of [`STUDENT_RIGHT`].
+pub(super) const STUDENT_CAPTION: &str = "Test rows, judged by one student of one campaign. The interval is over the choice of test rows, not over the noise.";
 
 #[cfg(test)]
 mod tests {

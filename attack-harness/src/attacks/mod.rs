@@ -15,3 +15,8 @@ pub mod lying_teachers;
 pub mod poisoning;
 pub mod repeated_query;
 pub mod served_evasion;
+
+/// What an attack costs that asks a served student.
+const ASKING_IS_FREE: &str = "What the attacker asked cost no ε: the student is made of released labels, and asking it is post-processing.";
+/// The pass rule of an attack that only measures.
+const NO_PROMISE: &str = "Never: nothing is promised that the figures could break.";

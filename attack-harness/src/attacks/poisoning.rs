@@ -6,11 +6,13 @@
 use conclave_learning::{Dataset, Label};
 use conclave_privacy::mechanism::Outcome;
 
-use super::lying_teachers::probability_right;
+use super::lying_teachers::{
+    LABELS_RIGHT, STUDENT_CAPTION, STUDENT_RIGHT, broken_below_the_floor, probability_right,
+};
 use crate::law::ArgmaxLaw;
 use crate::meter::Budget;
-use crate::proportion::Proportion;
-use crate::report::{Finding, Measurement, Verdict};
+use crate::proportion::{Proportion, per_cent};
+use crate::report::{Asked, Finding, Measurement, Verdict};
 use crate::threat_model::{ERODE_MODEL, POISON_TRAINING_DATA, ThreatModel};
 use crate::world::World;
 use crate::{Error, Result};
@@ -20,6 +22,8 @@ use crate::{Error, Result};
 pub struct Poisoned {
     /// Silos that held flipped labels.
     pub silos: u32,
+    /// Teachers that learned there.
+    pub teachers: u64,
     /// Released labels that are right.
     pub right: Proportion,
     /// What no choice of records in so many silos can push the share of right labels below, on average over the noise.
@@ -91,6 +95,7 @@ pub fn run(
         let bound = bounds / judged.len().max(1) as f64;
         poisoned.push(Poisoned {
             silos,
+            teachers: moved,
             right: Proportion::count(judged),
             bound,
             student: campaigned.student,
@@ -100,40 +105,66 @@ pub fn run(
     Ok(poisoned)
 }
 
-/// What a report says of it.
-pub fn finding(poisoned: &[Poisoned]) -> Finding {
+/// What a report says of it; `guarantee` is the ε of a campaign's cap with its terms.
+pub fn finding(poisoned: &[Poisoned], honest: &Honest<'_>, guarantee: &str) -> Finding {
+    let (queries, silos) = (honest.truth.len(), honest.teachers.len());
+    let teachers: u64 = honest.teachers.iter().copied().map(u64::from).sum();
     let mut measurements = Vec::new();
     for poisoned in poisoned {
-        let at = f64::from(poisoned.silos);
-        measurements.push(Measurement {
-            bound: Some(poisoned.bound),
-            ..Measurement::of_share("labels right", "poisoned silos", at, poisoned.right)
-        });
-        let student =
-            poisoned.student.map(|share| Measurement::of_share("student right", "poisoned silos", at, share));
-        measurements.extend(student);
+        let measured =
+            |measure, share| Measurement::of_share(measure, "poisoned silos", poisoned.silos.into(), share);
+        measurements.push(measured(LABELS_RIGHT, poisoned.right).with_floor(poisoned.bound));
+        measurements.extend(poisoned.student.map(|share| measured(STUDENT_RIGHT, share)));
     }
     let told = |poisoned: &Poisoned| {
-        let student = poisoned.student.map_or(0.0, Proportion::share);
+        let student = match poisoned.student {
+            Some(share) => {
+                format!("the student is right on {} of {} test rows", per_cent(share.share()), share.of)
+            }
+            None => "no label was released to learn from".to_owned(),
+        };
         format!(
-            "{}: labels {:.1} %, student {:.1} %",
+            "With {} of {silos} silos poisoned ({} of {teachers} teachers), the expected share of right labels is at least {} on these \
+             {queries} queries; observed {}, and {student}.",
             poisoned.silos,
-            poisoned.right.share() * 100.0,
-            student * 100.0
+            poisoned.teachers,
+            per_cent(poisoned.bound),
+            poisoned.right.in_words(),
         )
     };
+    let asked = |poisoned: &Poisoned| {
+        Asked::new(queries as u64, format!("in a campaign with poisoned silos: {}", poisoned.silos))
+    };
+    let spoiled: Vec<&Poisoned> = poisoned.iter().filter(|poisoned| poisoned.silos > 0).collect();
     let broken = poisoned.iter().any(|poisoned| poisoned.right.is_surely_below(poisoned.bound));
     Finding {
         attack: "poisoning",
         title: "Silos that lie with their records",
         threat: threat_model(poisoned.iter().map(|poisoned| poisoned.silos).max().unwrap_or(0)),
-        result: format!(
-            "Right with so many silos poisoned: {}.",
-            poisoned.iter().map(told).collect::<Vec<_>>().join("; ")
+        method: format!(
+            "Every record of the first k silos carries the next class in place of its own; their teachers are trained on that, and the \
+             campaign is run anew over the same services, with the same {queries} queries and the seed of the run. 0 silos: \
+             the campaign that was attacked. n: the labels that one campaign released."
         ),
+        not_tried: "Backdoors (a mark in a row that turns its label); poison that follows what the other silos hold or what was released \
+                    (adaptive); three silos and more; a few records instead of all.",
+        asked: spoiled.iter().copied().map(asked).collect(),
+        privacy_cost: format!(
+            "Each poisoned campaign is one of its own and spends its own cap, {guarantee}; the campaign that was attacked was charged \
+             nothing more."
+        ),
+        result: poisoned.iter().map(told).collect::<Vec<_>>().join(" "),
         bound: "A poisoned silo moves at most as many votes as it has teachers, so the bound of as many lying teachers holds."
             .to_owned(),
+        broken_if: broken_below_the_floor(),
         verdict: if broken { Verdict::Broken } else { Verdict::Held },
+        verdict_words: None,
         measurements,
+        captions: [
+            (LABELS_RIGHT, "Labels of one campaign each. The interval is over the noise alone: queries and votes are fixed."),
+            (STUDENT_RIGHT, STUDENT_CAPTION),
+        ]
+        .map(|(measure, words)| (measure, words.to_owned()))
+        .into(),
     }
 }

@@ -12,7 +12,7 @@ use crate::access::Releases;
 use crate::law::ArgmaxLaw;
 use crate::meter::{Budget, Meter};
 use crate::report::{Finding, Measurement, Verdict};
-use crate::threat_model::{DISCOVER_OUTPUTS, INFER_MEMBERSHIP, INFERENCE_API_ACCESS, ThreatModel};
+use crate::threat_model::{DISCOVER_OUTPUTS, INFERENCE_API_ACCESS, ThreatModel};
 use crate::{Error, Result};
 
 /// What was heard about one query.
@@ -41,7 +41,7 @@ pub fn threat_model(queries: u64) -> ThreatModel {
         budget: Budget::rows(queries),
         poisoned_silos_max: 0,
         colluders_max: 0,
-        atlas: vec![INFERENCE_API_ACCESS, DISCOVER_OUTPUTS, INFER_MEMBERSHIP],
+        atlas: vec![INFERENCE_API_ACCESS, DISCOVER_OUTPUTS],
     }
 }
 
@@ -148,19 +148,15 @@ pub fn finding(heard: &[Heard], asked: u64, known: Option<(ArgmaxLaw, &[Vec<u64>
     let times = heard.first().map_or(0, |heard| heard.labels.iter().sum::<u64>() + heard.abstentions);
     let mut measurements = Vec::new();
     for (number, heard) in (1_u32..).zip(heard) {
-        measurements.push(Measurement {
-            bound: Some(0.0),
-            ..Measurement::new("bits beyond the first answer", "query", f64::from(number), heard.extra_bits())
-        });
+        let measured =
+            |measure, value| Measurement::new(measure, "query", f64::from(number), value).counted_from(times);
+        measurements.push(measured(EXTRA_BITS, heard.extra_bits()).with_ceiling(0.0));
         if let Some((law, counts)) = known
             && let Some(counts) = counts.get(heard.query)
         {
             let votes = counts.iter().sum::<u64>() as f64;
             let error = Heard::error(&heard.histogram(law, votes), counts);
-            measurements.push(Measurement {
-                share: true,
-                ..Measurement::new("votes guessed wrongly", "query", f64::from(number), error)
-            });
+            measurements.push(Measurement { share: true, ..measured(GUESSED_WRONGLY, error) });
         }
     }
     let averaged = changed > 0 || charged;
@@ -168,15 +164,39 @@ pub fn finding(heard: &[Heard], asked: u64, known: Option<(ArgmaxLaw, &[Vec<u64>
         attack: "repeated-query",
         title: "Asking the same question again",
         threat: threat_model(asked),
+        method: format!(
+            "{} queries that the campaign has answered are proposed n = {times} times each, one call at a time, by one student. Bits: the \
+             repeats times the empirical entropy of an answer. The vote counts are guessed as those under which the answers are likeliest, \
+             given the law of the noise.",
+            heard.len()
+        ),
+        not_tried: "Near-duplicates of a query, which are new queries and charged as such; several students that collude; the time \
+                    that an answer takes.",
+        asked: Vec::new(),
+        privacy_cost: "What the attacker asked cost no ε: every repeat was served from the store.".to_owned(),
         result: format!(
-            "{} queries were asked {times} times each: {changed} of the repeats were answered otherwise than the first, which \
+            "{} queries were asked {times} times each: {changed} of the {} repeats were answered otherwise than the first, which \
              tells {bits:.1} bits more than asking once; the repeats were charged {}.",
             heard.len(),
+            heard.len() as u64 * times.saturating_sub(1),
             if charged { "as new looks" } else { "nothing" }
         ),
         bound: "0 bits and no charge: a query has one draw, its answer is stored before it leaves, and every repeat is the stored answer."
             .to_owned(),
+        broken_if: "One repeat that is answered otherwise than the first, or charged, breaks it: the promise is a ceiling of 0 bits, and chance \
+                    has no part in it."
+            .to_owned(),
         verdict: if averaged { Verdict::Broken } else { Verdict::Held },
+        verdict_words: None,
         measurements,
+        captions: [
+            (EXTRA_BITS, "Of n answers to each query. A count, not a sample: there is no interval."),
+            (GUESSED_WRONGLY, "Share of the votes that the likeliest counts place on a wrong class, known in a simulation only."),
+        ]
+        .map(|(measure, words)| (measure, words.to_owned()))
+        .into(),
     }
 }
+
+const EXTRA_BITS: &str = "bits beyond the first answer";
+const GUESSED_WRONGLY: &str = "votes guessed wrongly";

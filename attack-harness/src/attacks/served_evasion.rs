@@ -11,10 +11,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::evasion::{STEPS_ACROSS, direction, project, random_starts};
+use super::{ASKING_IS_FREE, NO_PROMISE};
 use crate::access::{Gradients, LabelOnly};
 use crate::meter::{Budget, Meter};
-use crate::proportion::Proportion;
-use crate::report::{Finding, Measurement, Verdict};
+use crate::proportion::{Proportion, per_cent};
+use crate::report::{Asked, Finding, Measurement, Verdict};
 use crate::threat_model::{
     BLACK_BOX_TRANSFER, EVADE_MODEL, FULL_MODEL_ACCESS, INFERENCE_API_ACCESS, Norm, PROXY_BY_REPLICATION,
     ThreatModel, VERIFY_ATTACK, WHITE_BOX_OPTIMIZATION,
@@ -72,6 +73,8 @@ pub struct Served {
     pub clean: Proportion,
     /// By ε.
     pub moved: Vec<Moved>,
+    /// What the student was asked about, by kind.
+    pub asked: Vec<Asked>,
 }
 
 /// The attacker of this file.
@@ -110,16 +113,19 @@ pub fn run<T: LabelOnly>(
 ) -> Result<Served> {
     check(attack, student.classes())?;
     let mut generator = ChaCha8Rng::seed_from_u64(attack.seed);
+    let before = student.spent().rows;
     let said = student.labels(attack.rows)?;
     let right: Vec<usize> = (0..said.len()).filter(|&row| said[row] == attack.labels[row]).collect();
     let of = said.len() as u64;
     let left = |rows: &[usize]| Proportion { of, times: rows.len() as u64 };
     let mut open = right.clone();
     let mut moved = Vec::with_capacity(attack.eps.len());
+    let (mut randomly, mut once) = (0, 0);
     for &eps in attack.eps {
         let mut at = Crafting { attack, eps, held, generator: &mut generator };
         let signs = at.random_signs(&right);
         let random = still_right(attack, &right, &signs, student)?;
+        (randomly, once) = (randomly + right.len() as u64, once + right.len() as u64);
         let step = at.walked(&right, attack.rows.select(Axis(0), &right), eps, 1)?;
         let fgsm = still_right(attack, &right, &step, student)?;
         open.retain(|row| fgsm.contains(row));
@@ -141,7 +147,14 @@ pub fn run<T: LabelOnly>(
         moved.push(Moved { eps, random: left(&random), fgsm: left(&fgsm), pgd: left(&open) });
         on_eps();
     }
-    Ok(Served { clean: left(&right), moved })
+    let many = student.spent().rows - before - of - randomly - once;
+    let asked = vec![
+        Asked::new(of, "rows as they are"),
+        Asked::new(randomly, "after random changes"),
+        Asked::new(once, "after one step"),
+        Asked::new(many, "after many steps"),
+    ];
+    Ok(Served { clean: left(&right), moved, asked })
 }
 
 /// Those of `rows` of which the student, asked about their moved forms, still says the right label.
@@ -259,12 +272,8 @@ pub fn finding(served: &Served, attack: &ServedEvasion<'_>) -> Finding {
             .extend(served.moved.iter().map(|moved| measured(measure, shown(moved.eps), share(moved))));
     }
     let told = |moved: &Moved| {
-        format!(
-            "{:.1} % at {} (random changes of that size: {:.1} %)",
-            moved.pgd.share() * 100.0,
-            shown(moved.eps),
-            moved.random.share() * 100.0
-        )
+        let (pgd, random) = (per_cent(moved.pgd.share()), per_cent(moved.random.share()));
+        format!("{pgd} at {} (random changes of that size: {random})", shown(moved.eps))
     };
     let moved: Vec<String> = served.moved.iter().map(told).collect();
     let (attack_name, title, how) = match attack.hands {
@@ -283,20 +292,55 @@ pub fn finding(served: &Served, attack: &ServedEvasion<'_>) -> Finding {
         attack: attack_name,
         title,
         threat: threat_model(attack.hands, attack.eps),
+        method: method(served, attack),
+        not_tried: "Changes of small Euclidean length (L2); a wrong label of the attacker's choice (targeted); AutoAttack; attacks that \
+                    search with answers of the student alone (query-based).",
+        asked: served.asked.clone(),
+        privacy_cost: ASKING_IS_FREE.to_owned(),
         result: format!(
-            "Over the wire the student is right on {:.1} % of {} rows as they are. Where an attacker moves every value by at most \
+            "Over the wire the student is right on {} of {} rows as they are. Where an attacker moves every value by at most \
              such a share of its range, {how}, it is right on {}.",
-            served.clean.share() * 100.0,
+            per_cent(served.clean.share()),
             served.clean.of,
             moved.join("; ")
         ),
-        bound: "None: nobody promises that a student is right on rows that somebody spoiled on purpose. It is no matter of privacy: the model \
-                is made of released labels, and neither holding nor asking it costs any ε. What stays right is an upper bound; a \
-                stronger attack may leave less."
+        bound: "None: nobody promises that a student is right on rows that somebody spoiled on purpose. It is no matter of privacy: the \
+                model is made of released labels. What stays right is an upper bound; a stronger attack may leave less."
             .to_owned(),
+        broken_if: NO_PROMISE.to_owned(),
         verdict: Verdict::Measured,
+        verdict_words: None,
         measurements,
+        captions: [
+            (RANDOM, "One random change of each row at each size"),
+            (ONE_STEP, "One step on each row"),
+            (MANY_STEPS, "The worst of all steps that were sent, for each row"),
+        ]
+        .map(|(measure, what)| {
+            (measure, format!("{what}; a row that the student got wrong before counts as wrong. The interval is over the choice of test rows."))
+        })
+        .into(),
     }
+}
+
+/// How it was done; the length of a move is called its size here, for ε is a loss of privacy on the page.
+fn method(served: &Served, attack: &ServedEvasion<'_>) -> String {
+    let walks = match attack.hands {
+        Hands::Published => "a row stops where the model in hand is fooled",
+        Hands::Copy { .. } => "a row goes on to the last step, for the copy only guesses",
+    };
+    format!(
+        "The first n = {} test rows, whatever the student says of them. One step (FGSM): every value the full size in the direction in which \
+         the loss grows. Many steps (PGD): {} steps of {:.3} of the size each, projected back, {walks}; from where one step \
+         ends, from the row itself and from random starts, uniform within the size ({}); rows that \
+         one step fooled are not moved again, and what fooled a row at a smaller size counts at the larger ones. Loss: the \
+         cross-entropy of the right label, its gradient by differences of 1/32 of the range. Random changes: every value the \
+         full size up or down by a fair coin, cut to the range, once for each row and size.",
+        served.clean.of,
+        attack.steps,
+        f64::from(STEPS_ACROSS) / f64::from(attack.steps),
+        attack.restarts,
+    )
 }
 
 /// ε as it was written.

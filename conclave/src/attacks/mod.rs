@@ -14,8 +14,8 @@ pub mod targets;
 
 use conclave_attack_harness::meter::Spent;
 use conclave_attack_harness::report::Finding;
-use conclave_privacy::accountant::rho_to_epsilon;
-use conclave_privacy::quantity::{Delta, Rho};
+use conclave_privacy::accountant::rho_to_epsilon_within;
+use conclave_privacy::quantity::{Delta, FilterOrder};
 use serde::Serialize;
 
 use crate::cli::{Exit, Fault};
@@ -32,7 +32,12 @@ pub struct Attacked {
     pub seed: u64,
     /// The command that repeats it.
     pub command: String,
+    /// Unit, adjacency and δ of every ε that it names, in words.
+    pub terms: String,
 }
+
+/// What was attacked, for a page of its own: what to know of it, and that.
+pub type Target = Vec<(&'static str, String)>;
 
 /// What an attack took.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -45,22 +50,22 @@ pub struct Cost {
     pub seconds: f64,
     /// Of these, waiting for the target.
     pub waited_seconds: f64,
-    /// What the ledger was charged, zCDP, rounded up.
+    /// What the ledger was charged for what the attacker asked, in the ρ of its accounts, rounded up.
     pub rho: f64,
     /// The same as ε at the δ of the campaign.
     pub epsilon: f64,
 }
 
 impl Cost {
-    /// What a meter counted, in so many seconds, with ε at this δ.
-    pub fn of(spent: Spent, seconds: f64, delta: Delta) -> Self {
+    /// What a meter counted, in so many seconds, with ε at this δ for accounts of this order.
+    pub fn of(spent: Spent, seconds: f64, delta: Delta, order: FilterOrder) -> Self {
         Self {
             queries: spent.rows,
             calls: spent.calls,
             seconds,
             waited_seconds: spent.waited.as_secs_f64(),
             rho: spent.charged.to_f64_up(),
-            epsilon: if spent.charged == Rho::ZERO { 0.0 } else { rho_to_epsilon(spent.charged, delta) },
+            epsilon: rho_to_epsilon_within(spent.charged, delta, order),
         }
     }
 }

@@ -1,15 +1,18 @@
-//! The attacks on a page: a summary, then for each its threat model, curves with intervals and bounds, verdict and command.
+//! The attacks on a page: a summary, then for each its threat model, method, promise with its pass rule, curves with what they were counted
+//! from, verdict and command.
+//!
+//! What is said of an attack is written beside that attack, in the harness; here are the frame and the words that all share.
 
 use std::fmt::Write as _;
 
-use conclave_attack_harness::report::{Measurement, Verdict};
+use conclave_attack_harness::report::{Finding, Limit, Measurement, Verdict};
 use conclave_attack_harness::threat_model::{Norm, ThreatModel};
 
-use super::{Attacked, Cost};
+use super::{Attacked, Cost, Target};
 use crate::simulate::report::{Axes, Line, Point, escape, line_chart, page};
 
-/// A page of its own.
-pub fn to_html(title: &str, attacked: &[Attacked], simulated: bool) -> String {
+/// A page of its own, which also says what was attacked.
+pub fn to_html(title: &str, target: &Target, attacked: &[Attacked], simulated: bool) -> String {
     let notice = if simulated {
         "<aside class=\"notice\"><p><strong>Simulated.</strong> The target's noise came from a seed; bounds use counts that only a \
          simulation knows.</p></aside>\n"
@@ -17,8 +20,9 @@ pub fn to_html(title: &str, attacked: &[Attacked], simulated: bool) -> String {
         ""
     };
     let header = format!(
-        "<header>\n<p class=\"eyebrow\">Conclave · report of attacks</p>\n<h1>{}</h1>\n{notice}</header>\n",
-        escape(title)
+        "<header>\n<p class=\"eyebrow\">Conclave · report of attacks</p>\n<h1>{}</h1>\n{notice}{}</header>\n",
+        escape(title),
+        rows(target),
     );
     page(title, &(header + &section(attacked)))
 }
@@ -28,24 +32,29 @@ pub fn section(attacked: &[Attacked]) -> String {
     if attacked.is_empty() {
         return String::new();
     }
-    let mut html = String::from(
+    let mut html = format!(
         "<section>\n<h2>Attacks</h2>\n<p>What an attacker with the stated knowledge and budget came to, beside what is promised. An attack \
-         that fails shows that this attack failed, not that none succeeds. Techniques are those of MITRE ATLAS. A broken line in a chart is \
-         the bound.</p>\n",
+         that fails shows that this attack failed, not that none succeeds. A broken line in a chart is the promise; the words below it say \
+         whether it is a floor or a ceiling. Techniques are those of MITRE ATLAS. Carried out by Conclave {}.</p>\n",
+        env!("CARGO_PKG_VERSION"),
     );
     let _ = writeln!(html, "<p><strong>{}</strong></p>", tally(attacked));
-    html += "<div class=\"scroll\"><table><tr><th>attack</th><th>verdict</th><th>result</th><th>used</th><th>ATLAS</th></tr>\n";
+    html += "<div class=\"scroll\"><table class=\"summary\"><tr>";
+    html += &COLUMNS.map(|name| format!("<th>{name}</th>")).concat();
+    html += "</tr>\n";
     for attacked in attacked {
-        let atlas: Vec<&str> = attacked.finding.threat.atlas.iter().map(|technique| technique.id).collect();
-        let _ = writeln!(
-            html,
-            "<tr><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escape(attacked.finding.title),
-            verdict(attacked.finding.verdict),
-            escape(&attacked.finding.result),
-            escape(&used(&attacked.cost)),
+        let finding = &attacked.finding;
+        let atlas: Vec<&str> = finding.threat.atlas.iter().map(|technique| technique.id).collect();
+        let cells = [
+            escape(finding.title),
+            format!("<b>{}</b>", escape(finding.verdict_in_words())),
+            escape(&finding.result),
+            escape(&format!("{}. {}", used(finding, &attacked.cost), privacy(attacked))),
             escape(&atlas.join(" ")),
-        );
+        ];
+        let cell = |(name, words): (&str, String)| format!("<td data-name=\"{name}\">{words}</td>");
+        let cells: String = COLUMNS.into_iter().zip(cells).map(cell).collect();
+        let _ = writeln!(html, "<tr>{cells}</tr>");
     }
     html += "</table></div>\n</section>\n";
     for attacked in attacked {
@@ -54,28 +63,31 @@ pub fn section(attacked: &[Attacked]) -> String {
     html
 }
 
+const COLUMNS: [&str; 5] = ["Attack", "Verdict", "Result", "Used", "ATLAS"];
+
 fn one(attacked: &Attacked) -> String {
-    let Attacked { finding, cost, seed, command } = attacked;
+    let Attacked { finding, cost, command, .. } = attacked;
     let threat = &finding.threat;
     let atlas: Vec<String> =
         threat.atlas.iter().map(|technique| format!("{} {}", technique.id, technique.name)).collect();
-    let rows = [
+    let told = [
         ("Goal", threat.goal.to_owned()),
         ("Knowledge", threat.knowledge.to_owned()),
         ("Capability", threat.capability.to_owned()),
         ("Limits", limits(threat)),
-        ("Used", used(cost)),
+        ("Method", finding.method.clone()),
+        ("Not tried", finding.not_tried.to_owned()),
+        ("Used", used(finding, cost)),
+        ("Cost in privacy", privacy(attacked)),
         ("MITRE ATLAS", atlas.join("; ")),
         ("Promised", finding.bound.clone()),
+        ("Broken if", finding.broken_if.clone()),
         ("Result", finding.result.clone()),
-        ("Verdict", verdict(finding.verdict).to_owned()),
-        ("To repeat", format!("{command} (seed {seed})")),
+        ("Verdict", finding.verdict_in_words().to_owned()),
+        ("To repeat", command.clone()),
     ];
-    let mut html = format!("<section>\n<h2>{}</h2>\n<dl>\n", escape(finding.title));
-    for (name, words) in rows {
-        let _ = writeln!(html, "<dt>{name}</dt><dd>{}</dd>", escape(&words));
-    }
-    html += "</dl>\n<div class=\"pair\">\n";
+    let mut html =
+        format!("<section>\n<h2>{}</h2>\n{}<div class=\"pair\">\n", escape(finding.title), rows(&told));
     let mut names: Vec<&str> = Vec::new();
     for measurement in &finding.measurements {
         if !names.contains(&measurement.measure) {
@@ -85,42 +97,55 @@ fn one(attacked: &Attacked) -> String {
     for name in names {
         let of_name: Vec<&Measurement> =
             finding.measurements.iter().filter(|measurement| measurement.measure == name).collect();
-        html += &panel(name, &of_name);
+        html += &panel(name, finding.captions.get(name).map_or("", String::as_str), &of_name);
     }
     html + "</div>\n</section>\n"
 }
 
-/// How many held, in a sentence.
+/// Names with what is said of each.
+fn rows(told: &[(&str, String)]) -> String {
+    let row = |(name, words): &(&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(words));
+    format!("<dl>\n{}</dl>\n", told.iter().map(row).collect::<String>())
+}
+
+/// How many broke their promise, in a sentence.
 fn tally(attacked: &[Attacked]) -> String {
     let of = |verdict| attacked.iter().filter(|attacked| attacked.finding.verdict == verdict).count();
     format!(
-        "Of {} attacks, {} passed the bound, {} stayed within it, and {} measured what nobody promises.",
-        attacked.len(),
+        "{} of {} attacks broke a promise; {} kept to theirs; {} are held against none.",
         of(Verdict::Broken),
+        attacked.len(),
         of(Verdict::Held),
         of(Verdict::Measured)
     )
 }
 
-/// What an attack took of the target, of time and of privacy.
-fn used(cost: &Cost) -> String {
-    let target = match cost.queries {
-        0 => "no query to the target: computed from what the attacker holds".to_owned(),
-        queries => format!("{queries} queries in {} calls", cost.calls),
+/// What an attack took of the target, by kind where there are several, and of time.
+fn used(finding: &Finding, cost: &Cost) -> String {
+    let kinds: Vec<String> =
+        finding.asked.iter().map(|asked| format!("{} {}", asked.times, asked.what)).collect();
+    let kinds = kinds.join(", ");
+    let target = match (cost.queries, kinds.as_str()) {
+        (0, "") => "nothing was asked of the target".to_owned(),
+        (0, kinds) => format!("nothing was asked of the target; {kinds}"),
+        (queries, "") => format!("{queries} queries in {} calls", cost.calls),
+        (queries, kinds) => format!("{queries} queries in {} calls ({kinds})", cost.calls),
     };
-    let charged = if cost.rho > 0.0 {
-        format!("charged ρ = {}, ε = {:.3} at δ of the campaign", cost.rho, cost.epsilon)
-    } else {
-        "charged nothing (ε = 0)".to_owned()
-    };
-    format!(
-        "{target}; {:.1} s, of which {:.1} s waiting for the target; {charged}",
-        cost.seconds, cost.waited_seconds
-    )
+    format!("{target}; {:.1} s, of which {:.1} s waiting for the target", cost.seconds, cost.waited_seconds)
 }
 
-/// One measure: its curve, and the same figures as a table.
-fn panel(name: &str, measurements: &[&Measurement]) -> String {
+/// What the attacker's questions cost in privacy.
+fn privacy(attacked: &Attacked) -> String {
+    let Attacked { finding, cost, terms, .. } = attacked;
+    if cost.rho > 0.0 {
+        format!("What the attacker asked was charged ρ = {}, ε = {:.3} ({terms}).", cost.rho, cost.epsilon)
+    } else {
+        finding.privacy_cost.clone()
+    }
+}
+
+/// One measure: its curve, the same figures as a table, and what they were counted from.
+fn panel(name: &str, caption: &str, measurements: &[&Measurement]) -> String {
     let Some(first) = measurements.first() else { return String::new() };
     let label = format!("{name} against {}", first.variable);
     let axes = Axes { label: &label, x: first.variable, y: name };
@@ -133,41 +158,55 @@ fn panel(name: &str, measurements: &[&Measurement]) -> String {
         })
         .collect();
     let bound = measurements.iter().filter_map(|one| Some((one.at, one.bound?))).collect();
-    let shape = Line { percent: first.share, y_max: first.share.then_some(1.0), bound, ..Line::default() };
+    let whole_x = measurements.iter().all(|one| one.at.fract().abs() < f64::EPSILON);
+    let y_max = first.share.then_some(1.0);
+    let shape = Line { percent: first.share, y_max, bound, whole_x, ..Line::default() };
     let chart = line_chart(&axes, &points, &[], &shape);
-    let mut table =
-        format!("<tr><th class=\"n\">{}</th><th class=\"n\">{}</th>", escape(first.variable), escape(name));
-    let (interval, bound) = (
-        measurements.iter().any(|one| one.low.is_some()),
-        measurements.iter().any(|one| one.bound.is_some()),
-    );
-    table += if interval { "<th class=\"n\">95 % interval</th>" } else { "" };
-    table += if bound { "<th class=\"n\">bound</th>" } else { "" };
-    table += "</tr>\n";
-    for one in measurements {
-        let _ = write!(
-            table,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td>",
-            one.at,
-            figure(one, one.value)
-        );
-        if interval {
-            let shown = one
-                .low
-                .zip(one.high)
-                .map(|(low, high)| format!("{} to {}", figure(one, low), figure(one, high)));
-            let _ = write!(table, "<td class=\"n\">{}</td>", shown.unwrap_or_default());
-        }
-        if bound {
-            let shown = one.bound.map(|bound| figure(one, bound)).unwrap_or_default();
-            let _ = write!(table, "<td class=\"n\">{shown}</td>");
-        }
-        table += "</tr>\n";
-    }
+    let caption = match first.bound_is {
+        Some(limit) => format!("{caption} {}", limit_in_words(limit).1),
+        None => caption.to_owned(),
+    };
     format!(
-        "<figure class=\"panel\"><h3>{}</h3>{chart}<div class=\"scroll\"><table>{table}</table></div></figure>\n",
-        escape(&label)
+        "<figure class=\"panel\"><h3>{}</h3>{chart}<div class=\"scroll\"><table>{}</table></div><figcaption>{}</figcaption></figure>\n",
+        escape(&label),
+        table(name, measurements),
+        escape(&caption),
     )
+}
+
+/// A row for each figure; columns that no figure has are left out.
+fn table(name: &str, measurements: &[&Measurement]) -> String {
+    type Cell = fn(&Measurement) -> Option<String>;
+    let columns: [(&str, Cell); 5] = [
+        (measurements[0].variable, |one| Some(one.at.to_string())),
+        (name, |one| Some(figure(one, one.value))),
+        ("n", |one| Some(one.n?.to_string())),
+        ("95 % interval", |one| Some(format!("{} to {}", figure(one, one.low?), figure(one, one.high?)))),
+        (measurements[0].bound_is.map_or("", |limit| limit_in_words(limit).0), |one| {
+            Some(figure(one, one.bound?))
+        }),
+    ];
+    let kept: Vec<_> =
+        columns.into_iter().filter(|(_, cell)| measurements.iter().any(|one| cell(one).is_some())).collect();
+    let row = |tag: &str, cells: Vec<String>| {
+        let cell = |words: String| format!("<{tag} class=\"n\">{}</{tag}>", escape(&words));
+        format!("<tr>{}</tr>\n", cells.into_iter().map(cell).collect::<String>())
+    };
+    let mut table = row("th", kept.iter().map(|(name, _)| (*name).to_owned()).collect());
+    for one in measurements {
+        table += &row("td", kept.iter().map(|(_, cell)| cell(one).unwrap_or_default()).collect());
+    }
+    table
+}
+
+/// A promise at the head of its column, and in a sentence.
+const fn limit_in_words(limit: Limit) -> (&'static str, &'static str) {
+    match limit {
+        Limit::Floor => {
+            ("floor", "The broken line is a floor: what is promised not to lie below it is the expectation.")
+        }
+        Limit::Ceiling => ("ceiling", "The broken line is a ceiling: nothing may lie above it."),
+    }
 }
 
 /// A figure as people write it.
@@ -197,10 +236,5 @@ fn limits(threat: &ThreatModel) -> String {
     if limits.is_empty() { "none".to_owned() } else { limits.join("; ") }
 }
 
-fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Held => "held: it stayed within its bound",
-        Verdict::Broken => "BROKEN: passed its bound beyond chance",
-        Verdict::Measured => "measured: nothing is promised",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use conclave_service::{ClientTransport, Identity, Kit, Role};
 use serde_json::{Map, Value, json};
 
 use super::{Console, Exit, Fault, Format, Progress};
-use crate::attacks::{Attacked, page};
+use crate::attacks::{Attacked, Target, page};
 use crate::cli::simulate::Overrides;
 use crate::simulate;
 use crate::simulate::attacked::suite::Part;
@@ -37,16 +37,24 @@ pub struct AttackArgs {
 #[derive(Debug, Subcommand)]
 enum AttackKind {
     /// Copy the student from its labels: agreement against the number of queries
+    #[command(after_help = JSON_LINES)]
     Extraction(ServedArgs),
     /// Silos that lie with their records, teachers that lie with their votes: labels and student against their number
+    #[command(after_help = JSON_LINES)]
     Poisoning(SimulatedArgs),
     /// What releases tell about votes and records: repeated queries, and an audit of ε beside the charge
+    #[command(after_help = JSON_LINES)]
     Inference(SimulatedArgs),
     /// Rows moved a little until a model in a file no longer says their label: accuracy against how far
+    #[command(after_help = JSON_LINES)]
     Evasion(evasion::EvasionArgs),
     /// All attacks on a campaign and its student, and one HTML page with curves, threat models and MITRE ATLAS techniques
+    #[command(after_help = JSON_LINES)]
     Report(ReportArgs),
 }
+
+const JSON_LINES: &str =
+    "With --format json, stdout carries JSON lines: one object for each point that was measured.";
 
 #[derive(Debug, clap::Args)]
 struct SimulatedArgs {
@@ -91,32 +99,32 @@ struct ReportArgs {
 /// Attacks, and says what came of it.
 pub fn run(args: &AttackArgs, console: &Console) -> Result<Exit, Fault> {
     let progress = Progress::on(console);
-    let simulated = |args: &SimulatedArgs, part, name: &str| {
+    let simulated = |args: &SimulatedArgs, part| {
         let overrides = Overrides { seed: args.seed, ..Overrides::default() };
-        simulate::attacked::attack(args.scenario.as_deref(), &overrides, part, name, progress)
+        simulate::attacked::attack(args.scenario.as_deref(), &overrides, part, progress)
     };
-    let served = |args: &ServedArgs, published: Option<&Path>, part, name: &str| match door(args)? {
+    let served = |args: &ServedArgs, published: Option<&Path>, part| match door(args)? {
         Some(door) => {
             let overrides = Overrides { seed: args.simulated.seed, ..Overrides::default() };
             simulate::attacked::attack_student(
                 args.simulated.scenario.as_deref(),
                 &overrides,
-                (&door, published),
-                (part, name),
+                (&door, &target_flags(args), published),
+                part,
                 progress,
             )
         }
-        None => simulated(&args.simulated, part, name),
+        None => simulated(&args.simulated, part),
     };
     let attacked = match &args.attack {
-        AttackKind::Extraction(args) => served(args, None, Part::Extraction, "extraction")?,
-        AttackKind::Poisoning(args) => simulated(args, Part::Poisoning, "poisoning")?,
-        AttackKind::Inference(args) => simulated(args, Part::Inference, "inference")?,
+        AttackKind::Extraction(args) => served(args, None, Part::Extraction)?.1,
+        AttackKind::Poisoning(args) => simulated(args, Part::Poisoning)?.1,
+        AttackKind::Inference(args) => simulated(args, Part::Inference)?.1,
         AttackKind::Evasion(args) => return evasion::run(args, console),
         AttackKind::Report(args) => {
             refuse_existing(&args.report)?;
-            let attacked = served(&args.served, args.published.as_deref(), Part::All, "report")?;
-            write(&args.report, &attacked, args.served.server.is_none())?;
+            let (target, attacked) = served(&args.served, args.published.as_deref(), Part::All)?;
+            write(&args.report, &target, &attacked, args.served.server.is_none())?;
             console.note(&format!("Report: {}", args.report.display()));
             attacked
         }
@@ -137,7 +145,7 @@ pub fn run(args: &AttackArgs, console: &Console) -> Result<Exit, Fault> {
     if broken.is_empty() {
         return Ok(Exit::Done);
     }
-    console.note(&format!("conclave: passed their bounds: {}", broken.join(", ")));
+    console.note(&format!("conclave: broke a promise: {}", broken.join(", ")));
     Ok(Exit::Verification)
 }
 
@@ -172,6 +180,18 @@ fn door(args: &ServedArgs) -> Result<Option<Door>, Fault> {
     Ok(Some(Door { address, transport: ClientTransport::Mutual { kit: Arc::new(kit), expected } }))
 }
 
+/// The flags that name the target, to repeat the attack.
+fn target_flags(args: &ServedArgs) -> Vec<(&'static str, String)> {
+    let mut flags: Vec<_> = args.server.iter().map(|address| ("--server", address.clone())).collect();
+    match &args.kit {
+        Some(dir) => {
+            flags.extend([("--kit", dir.display().to_string()), ("--student", args.student.clone())]);
+        }
+        None => flags.push(("--plaintext", String::new())),
+    }
+    flags
+}
+
 /// One line for each value of what was varied, with all that was measured there.
 fn lines(attacked: &Attacked) -> Vec<Value> {
     let finding = &attacked.finding;
@@ -192,6 +212,9 @@ fn lines(attacked: &Attacked) -> Vec<Value> {
             if let Some(value) = value {
                 line.insert(format!("{name}{suffix}"), json!(value));
             }
+        }
+        if let Some(n) = one.n {
+            line.insert(format!("{name}_n"), json!(n));
         }
         line.insert(name, json!(one.value));
     }
@@ -218,7 +241,7 @@ fn whole(value: f64) -> Value {
 fn to_text(attacked: &[Attacked]) -> String {
     let told = |attacked: &Attacked| {
         let finding = &attacked.finding;
-        let (title, verdict, result) = (finding.title, finding.verdict.word(), &finding.result);
+        let (title, verdict, result) = (finding.title, finding.verdict_in_words(), &finding.result);
         format!("{title}: {verdict}\n  {result}\n  To repeat: {}\n", attacked.command)
     };
     attacked.iter().map(told).collect()
@@ -232,12 +255,12 @@ fn refuse_existing(path: &Path) -> Result<(), Fault> {
     Err(Fault::input("occupied-file", "--report", path.display().to_string(), problem, "name a new file"))
 }
 
-fn write(path: &Path, attacked: &[Attacked], simulated: bool) -> Result<(), Fault> {
+fn write(path: &Path, target: &Target, attacked: &[Attacked], simulated: bool) -> Result<(), Fault> {
     let fault = |error: std::io::Error| {
         let fix = "give the path of a new file in a directory that can be written";
         Fault::input("unwritable-file", "--report", path.display().to_string(), error, fix)
     };
-    let html = page::to_html("Attacks on a consortium", attacked, simulated);
+    let html = page::to_html("Attacks on a consortium", target, attacked, simulated);
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(fault)?;
     file.write_all(html.as_bytes()).map_err(fault)
 }

@@ -54,7 +54,8 @@ pub struct Cli {
 
 #[derive(Debug, clap::Args)]
 struct GlobalFlags {
-    /// How to write results and failures, text or json; with json, stdout carries exactly one JSON object
+    /// How to write results and failures, text or json; with json, stdout carries exactly one JSON object, or JSON lines where a command
+    /// says so
     #[arg(
         long,
         global = true,

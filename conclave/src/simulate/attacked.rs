@@ -2,6 +2,7 @@
 
 pub mod consortium;
 mod evading;
+pub(super) mod repeat;
 pub mod suite;
 
 use std::path::Path;
@@ -15,13 +16,15 @@ use conclave_student::StudentModel;
 use conclave_student::query_selection::query_ids;
 use tokio_util::sync::CancellationToken;
 
+use self::repeat::Repeat;
 use self::suite::{Part, Victim};
+use super::evidence::accountant_in_words;
 use super::plan::Plan;
 use super::scenario::Scenario;
 use super::world::{Door, World, broken, fault};
-use super::{Campaign, campaign, quoted};
-use crate::attacks::Attacked;
+use super::{Campaign, campaign};
 use crate::attacks::targets::{CampaignAnswers, ServedStudent};
+use crate::attacks::{Attacked, Target};
 use crate::cli::simulate::Overrides;
 use crate::cli::{Exit, Fault, Progress};
 
@@ -30,40 +33,71 @@ pub fn attack(
     scenario: Option<&Path>,
     overrides: &Overrides,
     part: Part,
-    name: &str,
     progress: Progress,
-) -> Result<Vec<Attacked>, Fault> {
+) -> Result<(Target, Vec<Attacked>), Fault> {
     let loaded = Scenario::load(scenario, overrides)?;
     let plan = Plan::of(&loaded)?;
-    let command = command(name, scenario, plan.seed);
-    lifecycle::outcome("conclave attack", async |shutdown| {
-        Ok(simulated(&plan, part, (&command, progress), &shutdown).await)
-    })?
+    let repeat = Repeat::of_scenario(scenario, plan.seed);
+    let attacked = lifecycle::outcome("conclave attack", async |shutdown| {
+        Ok(simulated(&plan, part, (&repeat, progress), &shutdown).await)
+    })??;
+    let teachers: u32 = plan.teachers.iter().sum();
+    let of_the_campaign = [
+        ("Teachers", format!("{teachers} in {} organisations", plan.organisations)),
+        ("Guarantee", format!("{}: that of the cap", plan.guarantee())),
+        ("Noise", format!("{}, on each of {} queries", plan.noise_in_words(), plan.queries.len())),
+        ("Accountant", accountant_in_words(plan.filter_order)),
+    ];
+    Ok((target(&plan, scenario, of_the_campaign.into()), attacked))
 }
 
-/// Attacks a student that runs at `door`, with the pool and the test rows of the scenario; `published` is its file, where the attacker
-/// has it.
+/// What a page of its own says of what was attacked.
+fn target(plan: &Plan, scenario: Option<&Path>, more: Target) -> Target {
+    let scenario = scenario.map_or_else(|| "the default one".to_owned(), |path| path.display().to_string());
+    let mut target = vec![("Scenario", scenario), ("Data", plan.dataset.clone())];
+    target.extend(more);
+    target.push(("Seed", plan.seed.to_string()));
+    target
+}
+
+/// Attacks a student that runs at `door`, which `flags` name on the command line, with the pool and the test rows of the scenario;
+/// `published` is its file, where the attacker has it.
 pub fn attack_student(
     scenario: Option<&Path>,
     overrides: &Overrides,
-    (door, published): (&Door, Option<&Path>),
-    (part, name): (Part, &str),
+    (door, flags, published): (&Door, &[(&str, String)], Option<&Path>),
+    part: Part,
     progress: Progress,
-) -> Result<Vec<Attacked>, Fault> {
+) -> Result<(Target, Vec<Attacked>), Fault> {
     let loaded = Scenario::load(scenario, overrides)?;
     let plan = Plan::of(&loaded)?;
-    let command = format!("{} --server {}", command(name, scenario, plan.seed), door.address);
-    lifecycle::outcome("conclave attack", async |shutdown| {
+    let repeat = Repeat::of_scenario(scenario, plan.seed).on_a_student(flags, published);
+    let attacked = lifecycle::outcome("conclave attack", async |shutdown| {
         let attacking = async {
             let space = plan.space.clone();
             let published = published.map(StudentModel::load).transpose().map_err(fault)?;
             let student = connected(door, &shutdown).await?;
             fits(&plan, &student.0, published.as_ref())?;
             let published = published.map(|student| student.predictor().clone());
-            suite::served(plan.clone(), space, student, published, part, (command, progress)).await
+            suite::served(plan.clone(), space, student, published, part, (repeat, progress)).await
         };
         Ok(attacking.await)
-    })?
+    })??;
+    let elsewhere = [
+        (
+            "Student",
+            format!(
+                "the one that runs at {}; the scenario only says which rows it is asked about",
+                door.address
+            ),
+        ),
+        (
+            "Guarantee",
+            "that of the campaign that it learned from, which its certificate states; it is not known here"
+                .to_owned(),
+        ),
+    ];
+    Ok((target(&plan, scenario, elsewhere.into()), attacked))
 }
 
 /// Refuses a scenario, or a file, of other rows or classes than those of the student that runs.
@@ -89,7 +123,7 @@ fn fits(plan: &Plan, student: &ServedStudent, published: Option<&StudentModel>) 
 async fn simulated(
     plan: &Plan,
     part: Part,
-    told: (&str, Progress),
+    told: (&Repeat, Progress),
     shutdown: &CancellationToken,
 ) -> Result<Vec<Attacked>, Fault> {
     let folder = tempfile::tempdir().map_err(|error| broken("making a temporary directory", &error))?;
@@ -119,7 +153,7 @@ pub(super) async fn attacks(
     queries: &[QueryId],
     campaign: &Campaign,
     part: Part,
-    told: (&str, Progress),
+    told: (&Repeat, Progress),
     shutdown: &CancellationToken,
 ) -> Result<Vec<Attacked>, Fault> {
     if campaign.refused.is_some() {
@@ -127,7 +161,7 @@ pub(super) async fn attacks(
         let fix = "attack a campaign that is answered to its end: ask fewer queries, or raise epsilon";
         return Err(Fault::new(Exit::Budget, "budget-spent", "attacks", "", problem, fix));
     }
-    let (command, progress) = told;
+    let (repeat, progress) = told;
     let student = match world.client_of_student()? {
         Some(door) => Some(connected(&door, shutdown).await?),
         None => None,
@@ -142,7 +176,7 @@ pub(super) async fn attacks(
         published: campaign.model.as_ref().map(|student| student.predictor().clone()),
         student,
         campaign: CampaignAnswers::connect(&door, queries.to_vec(), shutdown).await?,
-        command: command.to_owned(),
+        repeat: repeat.clone(),
     };
     suite::run(victim, part, progress, shutdown).await
 }
@@ -168,10 +202,4 @@ pub(crate) fn campaigned(plan: &Plan, campaign: &Campaign) -> Campaigned {
         outcomes: campaign.outcomes.clone(),
         student: campaign.measured.as_ref().map(|(share, _)| Proportion { of, times: times(*share) }),
     }
-}
-
-fn command(name: &str, scenario: Option<&Path>, seed: u64) -> String {
-    let scenario =
-        scenario.map(|path| format!(" {}", quoted(&path.display().to_string()))).unwrap_or_default();
-    format!("conclave attack {name}{scenario} --seed {seed}")
 }

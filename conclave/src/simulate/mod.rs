@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::simulate::Overrides;
 use crate::cli::{Exit, Fault, Progress};
 use attacked::attacks;
+use attacked::repeat::Repeat;
 use attacked::suite::{Part, Suite};
 use evidence::Evidence;
 use plan::Plan;
@@ -91,7 +92,8 @@ pub fn run(scenario: Option<&Path>, overrides: &Overrides, progress: Progress) -
     let out = place::make(loaded.value.out.as_deref())?;
     drop(step);
     let command = command(scenario, overrides, plan.seed);
-    let told = Told { out, settings, command, progress, began };
+    let repeat = Repeat::of_simulation(scenario, overrides, plan.seed);
+    let told = Told { out, settings, command, repeat, progress, began };
     lifecycle::outcome("conclave simulate", async |shutdown| Ok(simulate(&plan, told, &shutdown).await))?
 }
 
@@ -107,6 +109,8 @@ struct Told {
     out: PathBuf,
     settings: Vec<Setting>,
     command: String,
+    /// What the attacks repeat.
+    repeat: Repeat,
     progress: Progress,
     began: Instant,
 }
@@ -125,7 +129,7 @@ pub(crate) struct Campaign {
 }
 
 async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Result<Finished, Fault> {
-    let Told { out, settings, command, progress, began } = told;
+    let Told { out, settings, command, repeat, progress, began } = told;
     let (teachers, organisations) = (plan.teachers.iter().sum::<u32>(), plan.shards.len());
     let step = progress.counted(
         &format!("{teachers} teachers in {organisations} organisations learn"),
@@ -147,7 +151,7 @@ async fn simulate(plan: &Plan, told: Told, shutdown: &CancellationToken) -> Resu
         let campaign = campaign(&mut world, plan, space, &queries, &ledger, progress, shutdown).await?;
         let attacked = match plan.scenario.attacks {
             Some(Suite::Quick) => {
-                let told = (command.as_str(), progress);
+                let told = (&repeat, progress);
                 attacks(&world, plan, space, &queries, &campaign, Part::All, told, shutdown).await?
             }
             None => Vec::new(),

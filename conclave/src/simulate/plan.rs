@@ -20,6 +20,7 @@ use conclave_student::query_selection::{query_ids, select};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
+use super::report::words;
 use super::scenario::{Files, Scenario, invalid};
 use super::world::fault;
 use crate::cli::data::data_dir;
@@ -143,6 +144,17 @@ impl Plan {
     /// What a query costs at worst.
     pub fn price(&self) -> Result<Rho, Fault> {
         Ok(self.mechanism.worst_case_within(&self.sensitivity, self.filter_order)?)
+    }
+
+    /// Unit, adjacency and δ of every ε of this plan, in words.
+    pub fn terms(&self) -> String {
+        let Scenario { unit, adjacency, delta, .. } = &self.scenario;
+        words::terms_of(unit.name(), adjacency.name(), delta.get())
+    }
+
+    /// The guarantee: ε of the cap, with its terms.
+    pub fn guarantee(&self) -> String {
+        words::epsilon_under(self.scenario.epsilon.get(), &self.terms())
     }
 
     /// The mechanism with its noise, in words.

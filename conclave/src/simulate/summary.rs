@@ -107,7 +107,7 @@ pub fn to_text(report: &ReportData, artifacts: &Artifacts) -> String {
         lines.push(entry("Stopped", &words::stopped(shortfall, &report.privacy)));
     }
     for attacked in &report.attacks {
-        let verdict = attacked.finding.verdict.word();
+        let verdict = attacked.finding.verdict_in_words();
         lines.push(entry("Attack", &format!("{}: {verdict}", attacked.finding.title)));
     }
     lines.push(String::new());

@@ -13,7 +13,7 @@ use conclave_attack_harness::meter::{Budget, Meter};
 use conclave_attack_harness::report::{Finding, Verdict};
 use conclave_privacy::ClassIndex;
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale};
+use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_proto::common::v1::answer::Outcome as WireOutcome;
 use conclave_service::{ClientTransport, Role};
@@ -83,6 +83,7 @@ async fn audit_of_a_cluster(binary: &Path, weakness: Option<&str>, queries: u32)
         mechanism: &mechanism,
         sensitivity: &sensitivity,
         delta,
+        order: FilterOrder::DEFAULT,
         teachers: TEACHERS,
         classes: CLASSES.len(),
     };
@@ -93,7 +94,7 @@ async fn audit_of_a_cluster(binary: &Path, weakness: Option<&str>, queries: u32)
     }
     let mut answers = answers.into_iter();
     let bounded = audited.run(1, queries as usize, |_, _, _| Ok(answers.next().unwrap())).unwrap();
-    audit::finding(&[bounded], delta)
+    audit::finding(&[bounded], &audited, "unit record, adjacency add-remove, δ = 1e-5")
 }
 
 /// What a student gets for queries whose votes are all `counts`.

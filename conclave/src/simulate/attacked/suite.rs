@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consortium::Consortium;
 use super::evading;
+use super::repeat::Repeat;
 use crate::attacks::targets::{CampaignAnswers, ServedStudent};
 use crate::attacks::{Attacked, Cost, fault};
 use crate::cli::{Fault, Progress};
@@ -54,6 +55,18 @@ pub enum Part {
     Inference,
 }
 
+impl Part {
+    /// Its subcommand of `conclave attack`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::All => "report",
+            Self::Extraction => "extraction",
+            Self::Poisoning => "poisoning",
+            Self::Inference => "inference",
+        }
+    }
+}
+
 /// A simulation that has ended its campaign and still runs.
 #[derive(Debug)]
 pub struct Victim {
@@ -73,8 +86,8 @@ pub struct Victim {
     pub student: Option<(ServedStudent, ServedStudent)>,
     /// A student's place in its campaign.
     pub campaign: CampaignAnswers,
-    /// The command that made it.
-    pub command: String,
+    /// How to repeat an attack on it.
+    pub repeat: Repeat,
 }
 
 /// Attacks a student that is served somewhere: `part` of what can be done from there. The first connection counts, the second only
@@ -85,24 +98,23 @@ pub async fn served(
     student: (ServedStudent, ServedStudent),
     published: Option<Predictor>,
     part: Part,
-    (command, progress): (String, Progress),
+    (repeat, progress): (Repeat, Progress),
 ) -> Result<Vec<Attacked>, Fault> {
     let attacking = tokio::task::spawn_blocking(move || {
         let mut attacked = Vec::new();
-        let told = |finding, spent, began| attacked.push(as_told(finding, spent, began, &plan, &command));
+        let told = |part, finding, spent, began| {
+            attacked.push(as_told(repeat.command(part), finding, spent, began, &plan));
+        };
         attack_served(&plan, &space, student, published, part, progress, told)?;
         Ok(attacked)
     });
     attacking.await.map_err(|error| broken("attacking", &error))?
 }
 
-fn as_told(finding: Finding, spent: Spent, began: Instant, plan: &Plan, command: &str) -> Attacked {
-    Attacked {
-        finding,
-        cost: Cost::of(spent, began.elapsed().as_secs_f64(), plan.scenario.delta),
-        seed: plan.seed,
-        command: command.to_owned(),
-    }
+fn as_told(command: String, finding: Finding, spent: Spent, began: Instant, plan: &Plan) -> Attacked {
+    let seconds = began.elapsed().as_secs_f64();
+    let cost = Cost::of(spent, seconds, plan.scenario.delta, plan.filter_order);
+    Attacked { finding, cost, seed: plan.seed, command, terms: plan.terms() }
 }
 
 /// Copies the student, and moves rows with the copy and with its published model.
@@ -113,11 +125,11 @@ fn attack_served(
     published: Option<Predictor>,
     part: Part,
     progress: Progress,
-    mut told: impl FnMut(Finding, Spent, Instant),
+    mut told: impl FnMut(Part, Finding, Spent, Instant),
 ) -> Result<(), Fault> {
     let began = Instant::now();
-    let (copies, spent, mut student) = extract(plan, space, student, judge, progress)?;
-    told(extraction::finding(&copies, spent.rows), spent, began);
+    let (copies, finding, spent, mut student) = extract(plan, space, student, judge, progress)?;
+    told(Part::Extraction, finding, spent, began);
     if part != Part::All {
         return Ok(());
     }
@@ -131,7 +143,8 @@ fn attack_served(
         let (evaded, back) = evading::evade(plan, held, hands, student, progress)?;
         student = back;
         if let Some((finding, spent, began)) = evaded {
-            told(finding, spent, began);
+            // No command moves rows alone: a copy has to be made first.
+            told(Part::All, finding, spent, began);
         }
     }
     Ok(())
@@ -159,16 +172,16 @@ fn attack(
     progress: Progress,
     shutdown: &CancellationToken,
 ) -> Result<Vec<Attacked>, Fault> {
-    let Victim { plan, space, queries, ballots, clean, published, student, campaign, command } = victim;
+    let Victim { plan, space, queries, ballots, clean, published, student, campaign, repeat } = victim;
     let truth: Option<Vec<Label>> =
         plan.pool.labels().map(|labels| plan.queries.iter().map(|row| labels[*row]).collect());
     let ballots = Ballots::new(plan.pool.schema().classes(), ballots).map_err(fault)?;
-    let told = |finding, spent, began| as_told(finding, spent, began, &plan, &command);
+    let told = |part, finding, spent, began| as_told(repeat.command(part), finding, spent, began, &plan);
     let mut attacked = Vec::new();
     let includes = |one: Part| part == Part::All || part == one;
 
     if let (true, Some(student)) = (includes(Part::Extraction), student) {
-        let told = |finding, spent, began| attacked.push(told(finding, spent, began));
+        let told = |part, finding, spent, began| attacked.push(told(part, finding, spent, began));
         attack_served(&plan, &space, student, published, part, progress, told)?;
     }
     if let (true, Some(truth)) = (includes(Part::Poisoning), &truth) {
@@ -182,12 +195,13 @@ fn attack(
         let poisoned = poisoning::run(&mut world, &honest, &silos, || step.advance(1)).map_err(fault)?;
         let campaigns = silos.iter().filter(|silos| **silos > 0).count() as u64;
         let spent = Spent { rows: campaigns * queries.len() as u64, calls: campaigns, ..Spent::default() };
-        attacked.push(told(poisoning::finding(&poisoned), spent, began));
+        let finding = poisoning::finding(&poisoned, &honest, &plan.guarantee());
+        attacked.push(told(Part::Poisoning, finding, spent, began));
         drop(step);
 
         let began = Instant::now();
         let finding = lie(&plan, &space, &queries, &ballots, truth, progress, shutdown)?;
-        attacked.push(told(finding, Spent::default(), began));
+        attacked.push(told(Part::Poisoning, finding, Spent::default(), began));
     }
     if includes(Part::Inference) {
         let began = Instant::now();
@@ -200,21 +214,23 @@ fn attack(
         let counts = lying_teachers::counts(&ballots, truth.as_ref().unwrap_or(&no_truth), 0);
         let spent = meter.spent();
         let known = Some((ArgmaxLaw::of(&plan.mechanism), counts.as_slice()));
-        attacked.push(told(repeated_query::finding(&heard, spent.rows, known), spent, began));
+        let finding = repeated_query::finding(&heard, spent.rows, known);
+        attacked.push(told(Part::Inference, finding, spent, began));
 
         let began = Instant::now();
-        attacked.push(told(audit_releases(&plan, progress, shutdown)?, Spent::default(), began));
+        let finding = audit_releases(&plan, progress, shutdown)?;
+        attacked.push(told(Part::Inference, finding, Spent::default(), began));
     }
     Ok(attacked)
 }
 
 /// Audits the mechanism with the noise of a cluster, which no seed repeats: what is drawn is what a cluster would draw.
 fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken) -> Result<Finding, Fault> {
-    let delta = plan.scenario.delta;
     let audited = Audited {
         mechanism: &plan.mechanism,
         sensitivity: &plan.sensitivity,
-        delta,
+        delta: plan.scenario.delta,
+        order: plan.filter_order,
         teachers: plan.teachers.iter().copied().map(u64::from).sum(),
         classes: plan.pool.schema().classes(),
     };
@@ -236,7 +252,7 @@ fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken)
         bounded.push(audited.run(queries, AUDIT_RUNS, draw).map_err(fault)?);
         step.advance(1);
     }
-    Ok(audit::finding(&bounded, delta))
+    Ok(audit::finding(&bounded, &audited, &plan.terms()))
 }
 
 fn extract(
@@ -245,7 +261,7 @@ fn extract(
     student: ServedStudent,
     mut judge: ServedStudent,
     progress: Progress,
-) -> Result<(Vec<Copied>, Spent, ServedStudent), Fault> {
+) -> Result<(Vec<Copied>, Finding, Spent, ServedStudent), Fault> {
     let (candidates, unseen) = (plan.pool.features(), plan.test.features());
     let sizes: Vec<usize> =
         COPY_QUERIES.into_iter().filter(|queries| *queries <= candidates.nrows()).collect();
@@ -255,7 +271,9 @@ fn extract(
     let mut meter = Meter::new(student, Budget::default());
     let features = |raw: &ndarray::Array2<f32>| space.transform(raw);
     let copies = extraction::run(&attack, &mut meter, &mut judge, features, |done| step.reached(done as u64));
-    Ok((copies.map_err(fault)?, meter.spent(), meter.into_target()))
+    let copies = copies.map_err(fault)?;
+    let finding = extraction::finding(&copies, &attack);
+    Ok((copies, finding, meter.spent(), meter.into_target()))
 }
 
 fn lie(
@@ -291,7 +309,7 @@ fn lie(
         students.push(student_right(plan, &learner, &test, &lied.outcomes)?);
         step.advance(1);
     }
-    Ok(lying_teachers::finding(&lied, &students, teachers))
+    Ok(lying_teachers::finding(&lied, &students, ballots, DRAWS))
 }
 
 /// Test rows that a student of these labels judges rightly.

@@ -42,7 +42,7 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
         .chain(rules.iter().map(|r| r.y))
         .chain(bounds)
         .fold(f64::MIN_POSITIVE, f64::max);
-    let x = Scale::new(0.0, x_max, LEFT, WIDTH - RIGHT);
+    let x = Scale { whole: shape.whole_x, ..Scale::new(0.0, x_max, LEFT, WIDTH - RIGHT) };
     let y_top = shape.y_max.unwrap_or_else(|| Scale::rounded_up(y_max));
     let y = Scale::new(shape.y_min, y_top, HEIGHT - BOTTOM, TOP);
     let mut svg = open(axes);
@@ -109,6 +109,8 @@ pub(crate) struct Line {
     pub(crate) filled: bool,
     /// Vertical values are shares, shown in per cent.
     pub(crate) percent: bool,
+    /// Horizontal values are whole, and so are the ticks.
+    pub(crate) whole_x: bool,
     pub(crate) y_min: f64,
     pub(crate) y_max: Option<f64>,
     /// A broken line beside it: what is promised, by x.
@@ -248,11 +250,15 @@ struct Scale {
     high: f64,
     from: f64,
     to: f64,
+    /// Ticks are whole numbers.
+    whole: bool,
 }
 
 impl Scale {
     fn new(low: f64, high: f64, from: f64, to: f64) -> Self {
-        Self { low, high: if high > low { high } else { low + 1.0 }, from, to }
+        // An axis from zero to nothing would have zero at both ends.
+        let high = if high - low > f64::MIN_POSITIVE { high } else { low + 1.0 };
+        Self { low, high, from, to, whole: false }
     }
 
     fn at(&self, value: f64) -> f64 {
@@ -262,13 +268,16 @@ impl Scale {
 
     /// Three to seven round values.
     fn ticks(&self) -> Vec<f64> {
-        let step = Self::step(self.high - self.low);
+        let step = Self::step(self.high - self.low).max(if self.whole { 1.0 } else { 0.0 });
         let first = (self.low / step).ceil();
         let ticks = (0..8).map(|index| (first + f64::from(index)) * step);
         ticks.take_while(|value| *value <= self.high + step * 1e-6).collect()
     }
 
     fn rounded_up(high: f64) -> f64 {
+        if high <= f64::MIN_POSITIVE {
+            return 1.0;
+        }
         let step = Self::step(high);
         (high / step - 1e-9).ceil() * step
     }
@@ -318,6 +327,24 @@ mod tests {
             assert!((3..=8).contains(&ticks.len()), "{high}: {ticks:?}");
             assert!(*ticks.last().unwrap() >= high * 0.999, "{high}: {ticks:?}");
         }
+    }
+
+    #[test]
+    fn a_silo_has_no_half_and_figures_that_are_all_zero_still_have_an_axis() {
+        let axes = Axes { label: "l", x: "x", y: "y" };
+        let points = |values: &[(f64, f64)]| -> Vec<Point> {
+            values.iter().map(|&(x, y)| Point { x, y, title: String::new() }).collect()
+        };
+        let ticks = |svg: &str| -> Vec<String> {
+            let texts = svg.split("<text class=\"tick\"").skip(1);
+            texts.map(|text| text.split(['>', '<']).nth(1).unwrap().to_owned()).collect()
+        };
+        let silos = [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)];
+        let whole = line_chart(&axes, &points(&silos), &[], &Line { whole_x: true, ..Line::default() });
+        assert_eq!(ticks(&whole)[..3], ["0", "1", "2"]);
+        assert_eq!(ticks(&whole)[3..], ["0", "0.2", "0.4", "0.6", "0.8", "1"], "every figure is zero");
+        let half = line_chart(&axes, &points(&silos), &[], &Line::default());
+        assert!(ticks(&half).contains(&"0.5".to_owned()));
     }
 
     #[test]

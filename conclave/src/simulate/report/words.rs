@@ -26,12 +26,22 @@ pub(in crate::simulate) const NOTICE: &str = "The noise of this run comes from a
 
 /// ε with everything without which it means nothing.
 pub(in crate::simulate) fn epsilon_in_full(epsilon: f64, privacy: &Privacy) -> String {
-    format!("ε = {} ({})", up(epsilon), terms(privacy))
+    epsilon_under(epsilon, &terms(privacy))
+}
+
+/// ε with its terms.
+pub(in crate::simulate) fn epsilon_under(epsilon: f64, terms: &str) -> String {
+    format!("ε = {} ({terms})", up(epsilon))
 }
 
 /// Unit, adjacency and δ.
 pub(in crate::simulate) fn terms(privacy: &Privacy) -> String {
-    format!("unit {}, adjacency {}, δ = {:e}", privacy.unit, privacy.adjacency, privacy.delta)
+    terms_of(&privacy.unit, &privacy.adjacency, privacy.delta)
+}
+
+/// The same, from the single words.
+pub(in crate::simulate) fn terms_of(unit: &str, adjacency: &str, delta: f64) -> String {
+    format!("unit {unit}, adjacency {adjacency}, δ = {delta:e}")
 }
 
 /// Why the campaign stopped early.
