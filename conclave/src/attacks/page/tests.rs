@@ -69,8 +69,11 @@ fn every_epsilon_stands_beside_its_unit_adjacency_and_delta() {
         let mut blocks = told("<dd>", "</dd>");
         blocks.extend(told("<td data-name", "</td>"));
         blocks.extend(told("<figure", "</figure>"));
+        let names_one = |block: &&String| {
+            ["ε =", "ε lost", "ρ lost", "as ε (", "(ε;"].iter().any(|name| block.contains(name))
+        };
         let figures: Vec<&String> = blocks.iter().filter(names_one).collect();
-        assert!(figures.len() > 8, "{}", figures.len());
+        assert!(figures.len() >= 8, "{}", figures.len());
         for block in figures {
             assert!(block.contains(TERMS), "{block}");
         }

@@ -104,6 +104,10 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
 
 /// How a line is drawn.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of one drawing, named where they are set"
+)]
 pub(crate) struct Line {
     pub(crate) stepped: bool,
     pub(crate) filled: bool,
