@@ -1,4 +1,4 @@
-//! The report of a simulation, and that of a campaign on a cluster ([`campaign`]): one HTML file that needs nothing else, from plain data.
+//! The report of a simulation, and that of a campaign on a cluster (`campaign`): one HTML file that needs nothing else, from plain data.
 //!
 //! No scripts, no fonts, no links that load anything: it can be mailed, archived and printed. Every text is escaped.
 //! Every ε stands with its unit, adjacency and δ. Figures that no real campaign may show stand in sections headed
