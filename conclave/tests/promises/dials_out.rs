@@ -135,9 +135,12 @@ async fn a_connection_cut_in_the_middle_of_batches_heals_and_no_vote_is_lost_or_
         assert!(status.queries_answered < QUERIES, "round {round}: too fast to be cut in its middle");
         stretch.cut();
         if round == 0 {
-            // Until the aggregator itself has noticed.
-            let status = recorder.status_when(&mut service, |status| status.nodes_present == 2).await;
-            assert_eq!(status.state(), CampaignState::BelowQuorum);
+            // Until the aggregator itself has noticed, and the batch that was in flight has ended for it.
+            let waits = |status: &GetStatusResponse| {
+                status.nodes_present == 2 && status.state() == CampaignState::BelowQuorum
+            };
+            let status = recorder.status_when(&mut service, waits).await;
+            assert!(waits(&status), "{} nodes, {:?}", status.nodes_present, status.state());
         }
         let before = recorder.status(&mut service).await.queries_answered;
         pause(100).await;
