@@ -10,25 +10,19 @@ use serde::Serialize;
 use crate::access::{Answer, Gradients, LabelOnly, Releases, Scores};
 use crate::{Error, Result};
 
-/// What an attack may use. Unlimited by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What an attack may use; `None` is no limit, and the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Budget {
     /// Rows or queries that may be asked about.
-    pub rows_max: u64,
+    pub rows_max: Option<u64>,
     /// Calls, of any number of rows each.
-    pub calls_max: u64,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { rows_max: u64::MAX, calls_max: u64::MAX }
-    }
+    pub calls_max: Option<u64>,
 }
 
 impl Budget {
     /// At most so many rows, in any number of calls.
     pub const fn rows(rows_max: u64) -> Self {
-        Self { rows_max, calls_max: u64::MAX }
+        Self { rows_max: Some(rows_max), calls_max: None }
     }
 }
 
@@ -77,11 +71,11 @@ impl<T> Meter<T> {
     /// One call about `rows` rows. A call that would pass the budget is not made; one that fails is counted.
     fn call<A>(&mut self, rows: usize, call: impl FnOnce(&mut T) -> Result<A>) -> Result<A> {
         let rows = self.spent.rows.saturating_add(rows as u64);
-        if rows > self.budget.rows_max {
-            return Err(Error::BudgetExhausted { what: "rows", limit: self.budget.rows_max });
+        if let Some(limit) = self.budget.rows_max.filter(|limit| rows > *limit) {
+            return Err(Error::BudgetExhausted { what: "rows", limit });
         }
-        if self.spent.calls >= self.budget.calls_max {
-            return Err(Error::BudgetExhausted { what: "calls", limit: self.budget.calls_max });
+        if let Some(limit) = self.budget.calls_max.filter(|limit| self.spent.calls >= *limit) {
+            return Err(Error::BudgetExhausted { what: "calls", limit });
         }
         self.spent.rows = rows;
         self.spent.calls += 1;
@@ -140,7 +134,7 @@ mod tests {
 
     #[test]
     fn rows_and_calls_are_counted_and_nothing_is_asked_past_the_budget() {
-        let mut meter = Meter::new(Zero, Budget { rows_max: 7, calls_max: 3 });
+        let mut meter = Meter::new(Zero, Budget { rows_max: Some(7), calls_max: Some(3) });
         let three = Array2::zeros((3, 2));
         meter.labels(&three).unwrap();
         meter.labels(&three).unwrap();

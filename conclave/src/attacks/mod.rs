@@ -9,6 +9,7 @@
 //! The harness knows no sockets, and what is attacked here is not told that it is: clients come with a client's certificate and
 //! through the same port as everybody.
 
+mod curves;
 pub mod page;
 pub mod targets;
 

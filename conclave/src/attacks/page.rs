@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 
-use conclave_attack_harness::report::{Finding, Limit, Measurement, Verdict};
+use conclave_attack_harness::report::{Finding, Verdict};
 use conclave_attack_harness::threat_model::{Norm, ThreatModel};
 
+use super::curves::{figure, measures};
 use super::{Attacked, Cost, Target};
-use crate::simulate::report::{Axes, Line, Point, escape, line_chart, page};
+use crate::simulate::report::{escape, page};
 
 /// A page of its own, which also says what was attacked.
 pub fn to_html(title: &str, target: &Target, attacked: &[Attacked], simulated: bool) -> String {
@@ -86,20 +87,13 @@ fn one(attacked: &Attacked) -> String {
         ("Verdict", finding.verdict_in_words().to_owned()),
         ("To repeat", command.clone()),
     ];
-    let mut html =
-        format!("<section>\n<h2>{}</h2>\n{}<div class=\"pair\">\n", escape(finding.title), rows(&told));
-    let mut names: Vec<&str> = Vec::new();
-    for measurement in &finding.measurements {
-        if !names.contains(&measurement.measure) {
-            names.push(measurement.measure);
-        }
-    }
-    for name in names {
-        let of_name: Vec<&Measurement> =
-            finding.measurements.iter().filter(|measurement| measurement.measure == name).collect();
-        html += &panel(name, finding.captions.get(name).map_or("", String::as_str), &of_name);
-    }
-    html + "</div>\n</section>\n"
+    let figures: String =
+        measures(&finding.measurements).iter().map(|together| figure(together, &finding.captions)).collect();
+    format!(
+        "<section>\n<h2>{}</h2>\n{}<div class=\"pair\">\n{figures}</div>\n</section>\n",
+        escape(finding.title),
+        rows(&told)
+    )
 }
 
 /// Names with what is said of each.
@@ -144,87 +138,16 @@ fn privacy(attacked: &Attacked) -> String {
     }
 }
 
-/// One measure: its curve, the same figures as a table, and what they were counted from.
-fn panel(name: &str, caption: &str, measurements: &[&Measurement]) -> String {
-    let Some(first) = measurements.first() else { return String::new() };
-    let label = format!("{name} against {}", first.variable);
-    let axes = Axes { label: &label, x: first.variable, y: name };
-    let points: Vec<Point> = measurements
-        .iter()
-        .map(|one| Point {
-            x: one.at,
-            y: one.value,
-            title: format!("{} {}: {}", one.at, one.variable, figure(one, one.value)),
-        })
-        .collect();
-    let bound = measurements.iter().filter_map(|one| Some((one.at, one.bound?))).collect();
-    let whole_x = measurements.iter().all(|one| one.at.fract().abs() < f64::EPSILON);
-    let y_max = first.share.then_some(1.0);
-    let shape = Line { percent: first.share, y_max, bound, whole_x, ..Line::default() };
-    let chart = line_chart(&axes, &points, &[], &shape);
-    let caption = match first.bound_is {
-        Some(limit) => format!("{caption} {}", limit_in_words(limit).1),
-        None => caption.to_owned(),
-    };
-    format!(
-        "<figure class=\"panel\"><h3>{}</h3>{chart}<div class=\"scroll\"><table>{}</table></div><figcaption>{}</figcaption></figure>\n",
-        escape(&label),
-        table(name, measurements),
-        escape(&caption),
-    )
-}
-
-/// A row for each figure; columns that no figure has are left out.
-fn table(name: &str, measurements: &[&Measurement]) -> String {
-    type Cell = fn(&Measurement) -> Option<String>;
-    let columns: [(&str, Cell); 5] = [
-        (measurements[0].variable, |one| Some(one.at.to_string())),
-        (name, |one| Some(figure(one, one.value))),
-        ("n", |one| Some(one.n?.to_string())),
-        ("95 % interval", |one| Some(format!("{} to {}", figure(one, one.low?), figure(one, one.high?)))),
-        (measurements[0].bound_is.map_or("", |limit| limit_in_words(limit).0), |one| {
-            Some(figure(one, one.bound?))
-        }),
-    ];
-    let kept: Vec<_> =
-        columns.into_iter().filter(|(_, cell)| measurements.iter().any(|one| cell(one).is_some())).collect();
-    let row = |tag: &str, cells: Vec<String>| {
-        let cell = |words: String| format!("<{tag} class=\"n\">{}</{tag}>", escape(&words));
-        format!("<tr>{}</tr>\n", cells.into_iter().map(cell).collect::<String>())
-    };
-    let mut table = row("th", kept.iter().map(|(name, _)| (*name).to_owned()).collect());
-    for one in measurements {
-        table += &row("td", kept.iter().map(|(_, cell)| cell(one).unwrap_or_default()).collect());
-    }
-    table
-}
-
-/// A promise at the head of its column, and in a sentence.
-const fn limit_in_words(limit: Limit) -> (&'static str, &'static str) {
-    match limit {
-        Limit::Floor => {
-            ("floor", "The broken line is a floor: what is promised not to lie below it is the expectation.")
-        }
-        Limit::Ceiling => ("ceiling", "The broken line is a ceiling: nothing may lie above it."),
-    }
-}
-
-/// A figure as people write it.
-fn figure(of: &Measurement, value: f64) -> String {
-    if of.share { format!("{:.1} %", value * 100.0) } else { format!("{value:.3}") }
-}
-
 fn limits(threat: &ThreatModel) -> String {
     let mut limits = Vec::new();
-    let mut limit = |count: u64, words: &str| {
-        if count > 0 && count < u64::MAX {
-            limits.push(format!("{count} {words}"));
-        }
-    };
-    limit(threat.budget.rows_max, "queries");
-    limit(threat.budget.calls_max, "calls");
-    limit(threat.poisoned_silos_max.into(), "poisoned silos");
-    limit(threat.colluders_max.into(), "teachers that collude");
+    let of = |count: u64| (count > 0).then_some(count);
+    let counted = [
+        (threat.budget.rows_max, "queries"),
+        (threat.budget.calls_max, "calls"),
+        (of(threat.poisoned_silos_max.into()), "poisoned silos"),
+        (of(threat.colluders_max.into()), "teachers that collude"),
+    ];
+    limits.extend(counted.iter().filter_map(|(count, words)| Some(format!("{} {words}", (*count)?))));
     if let Some(norm) = threat.norm {
         let norm = match norm {
             Norm::Linf => "L∞",

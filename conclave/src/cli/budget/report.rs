@@ -147,7 +147,7 @@ fn panel(
 ) -> String {
     let label = format!("{label}, by {}", name.as_str());
     let shape = Line { y_max: (top > 0.0).then_some(top * 1.05), ..Line::default() };
-    let chart = line_chart(&Axes { label: &label, x, y }, points, &[], &shape);
+    let chart = line_chart(&Axes { label: &label, x, y }, &[points], &[], &shape);
     format!("<div class=\"panel\"><h3>{} <small>{note}</small></h3>\n{chart}</div>\n", name.as_str())
 }
 

@@ -70,7 +70,7 @@ pub(super) fn benefit(data: &ReportData) -> String {
     };
     let curve = panel(
         "Accuracy against ε",
-        &plot::line_chart(&axes, &points, &rules, &line),
+        &plot::line_chart(&axes, &[&points], &rules, &line),
         &format!("The same campaign under other caps; {}.", terms(&data.privacy)),
     );
     // Only a simulation can bring all private records together.
@@ -100,7 +100,7 @@ pub(super) fn budget(privacy: &Privacy, spending: &[BudgetPoint], silos: &[SiloA
     let shape = Line { filled: true, ..Line::default() };
     let chart = panel(
         "Spending over the campaign",
-        &plot::line_chart(&axes, &points, &[rule], &shape),
+        &plot::line_chart(&axes, &[&points], &[rule], &shape),
         &format!(
             "Charged before each release: ρ {:.6} of {:.6} in all. ε is the ledger's ρ at δ = {:e}, after the fact; the \
              guarantee is that of the dashed cap. Both: {}.",

@@ -32,12 +32,13 @@ pub(crate) struct Rule {
     pub(crate) words: String,
 }
 
-/// A line through `points`, in ascending x, as steps or straight, with rules across. Both axes start at `origin`.
-pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shape: &Line) -> String {
-    let x_max = points.iter().map(|p| p.x).fold(f64::MIN_POSITIVE, f64::max);
+/// A line through each of `lines`, whose points ascend in x, with rules across. The horizontal axis starts at zero. Lines differ
+/// by the colour of their class, `series-0` and so on, which a legend names.
+pub(crate) fn line_chart(axes: &Axes<'_>, lines: &[&[Point]], rules: &[Rule], shape: &Line) -> String {
+    let points = || lines.iter().copied().flatten();
+    let x_max = points().map(|p| p.x).fold(f64::MIN_POSITIVE, f64::max);
     let bounds = shape.bound.iter().map(|(_, y)| *y);
-    let y_max = points
-        .iter()
+    let y_max = points()
         .map(|p| p.y)
         .chain(rules.iter().map(|r| r.y))
         .chain(bounds)
@@ -60,25 +61,6 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
             escape(&rule.words),
         );
     }
-    let mut path = String::new();
-    for (index, point) in points.iter().enumerate() {
-        let (px, py) = (x.at(point.x), y.at(point.y));
-        let _ = match (index, shape.stepped) {
-            (0, _) => write!(path, "M{px:.1} {py:.1}"),
-            (_, true) => write!(path, "H{px:.1}V{py:.1}"),
-            (_, false) => write!(path, "L{px:.1} {py:.1}"),
-        };
-    }
-    if let (true, Some(first), Some(last)) = (shape.filled, points.first(), points.last()) {
-        let base = HEIGHT - BOTTOM;
-        let _ = write!(
-            svg,
-            "<path class=\"area\" d=\"{path}L{:.1} {base}L{:.1} {base}Z\"/>",
-            x.at(last.x),
-            x.at(first.x)
-        );
-    }
-    let _ = write!(svg, "<path class=\"line\" d=\"{path}\"/>");
     if !shape.bound.is_empty() {
         let corner = |&(px, py): &(f64, f64)| format!("{:.1} {:.1}", x.at(px), y.at(py));
         let corners: Vec<String> = shape.bound.iter().map(corner).collect();
@@ -87,6 +69,30 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
             "<path class=\"bound\" d=\"M{}\"><title>broken line: the bound</title></path>",
             corners.join("L")
         );
+    }
+    for (index, points) in lines.iter().enumerate() {
+        let _ = write!(svg, "<g class=\"series-{index}\">");
+        line(&mut svg, points, &x, &y, shape.filled);
+        svg.push_str("</g>");
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn line(svg: &mut String, points: &[Point], x: &Scale, y: &Scale, filled: bool) {
+    let corner = |point: &Point| format!("{:.1} {:.1}", x.at(point.x), y.at(point.y));
+    let path = points.iter().map(corner).collect::<Vec<_>>().join("L");
+    if let (true, Some(first), Some(last)) = (filled, points.first(), points.last()) {
+        let base = HEIGHT - BOTTOM;
+        let _ = write!(
+            svg,
+            "<path class=\"area\" d=\"M{path}L{:.1} {base}L{:.1} {base}Z\"/>",
+            x.at(last.x),
+            x.at(first.x)
+        );
+    }
+    if !points.is_empty() {
+        let _ = write!(svg, "<path class=\"line\" d=\"M{path}\"/>");
     }
     for point in points {
         let class = if points.len() > DOTS_MAX { "dot faint" } else { "dot" };
@@ -98,18 +104,11 @@ pub(crate) fn line_chart(axes: &Axes<'_>, points: &[Point], rules: &[Rule], shap
             escape(&point.title),
         );
     }
-    svg.push_str("</svg>");
-    svg
 }
 
-/// How a line is drawn.
+/// How lines are drawn.
 #[derive(Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent switches of one drawing, named where they are set"
-)]
 pub(crate) struct Line {
-    pub(crate) stepped: bool,
     pub(crate) filled: bool,
     /// Vertical values are shares, shown in per cent.
     pub(crate) percent: bool,
@@ -344,10 +343,10 @@ mod tests {
             texts.map(|text| text.split(['>', '<']).nth(1).unwrap().to_owned()).collect()
         };
         let silos = [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)];
-        let whole = line_chart(&axes, &points(&silos), &[], &Line { whole_x: true, ..Line::default() });
+        let whole = line_chart(&axes, &[&points(&silos)], &[], &Line { whole_x: true, ..Line::default() });
         assert_eq!(ticks(&whole)[..3], ["0", "1", "2"]);
         assert_eq!(ticks(&whole)[3..], ["0", "0.2", "0.4", "0.6", "0.8", "1"], "every figure is zero");
-        let half = line_chart(&axes, &points(&silos), &[], &Line::default());
+        let half = line_chart(&axes, &[&points(&silos)], &[], &Line::default());
         assert!(ticks(&half).contains(&"0.5".to_owned()));
     }
 
@@ -357,7 +356,7 @@ mod tests {
         let flat = Point { x: 0.0, y: 0.0, title: String::new() };
         for svg in [
             line_chart(&axes, &[], &[], &Line::default()),
-            line_chart(&axes, &[flat], &[], &Line::default()),
+            line_chart(&axes, &[&[flat]], &[], &Line::default()),
             histogram(&axes, &[]),
             stacked_bars(&axes, &[]),
         ] {
