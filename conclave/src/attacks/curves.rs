@@ -66,11 +66,15 @@ pub(super) fn figure(together: &[Measure<'_>], captions: &BTreeMap<&'static str,
         let Some(caption) = captions.get(name).filter(|caption| !caption.is_empty()) else { continue };
         words.push(if names.len() == 1 { caption.clone() } else { format!("{}: {caption}", capital(name)) });
     }
+    if names.len() > 1 && together.iter().flatten().any(|one| interval(one).is_some()) {
+        words.push("Small figures: the 95 % interval.".to_owned());
+    }
     words.extend(first.bound_is.map(|limit| limit_in_words(limit).1.to_owned()));
     let words: Vec<String> = words.iter().map(|sentence| escape(sentence)).collect();
-    let wide = if names.len() > 2 { " wide" } else { "" };
+    let (wide, beside) = if names.len() > 2 { (" wide", " class=\"pair\"") } else { ("", "") };
     format!(
-        "<figure class=\"panel{wide}\"><h3>{}</h3>{legend}{chart}<div class=\"scroll\"><table>{table}</table></div><figcaption>{}</figcaption></figure>\n",
+        "<figure class=\"panel{wide}\"><h3>{}</h3>{legend}<div{beside}>{chart}<div class=\"scroll\"><table>{table}</table></div></div>\
+         <figcaption>{}</figcaption></figure>\n",
         escape(&title),
         words.join("<br>"),
     )
