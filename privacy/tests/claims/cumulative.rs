@@ -4,8 +4,8 @@ use crate::data_dependent::{ANALYST, orders, scale, votes_of};
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::pld::gaussian_epsilon;
-use conclave_privacy::quantity::{Delta, RdpCurve, RdpOrder};
-use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, smooth, total};
+use conclave_privacy::quantity::{Delta, Mu, RdpCurve, RdpOrder};
+use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, SensitiveCost};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -121,7 +121,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
             (2.0 * queries / 1600.0, case.gnmax_exact_gaussian),
             (queries / 22_500.0 + 2.0 * count.1 / 1600.0, case.confident_exact_gaussian),
         ] {
-            let found = gaussian_epsilon(libm::sqrt(mu_squared), Delta::new(1e-5).unwrap());
+            let found = gaussian_epsilon(Mu::new(libm::sqrt(mu_squared)).unwrap(), Delta::new(1e-5).unwrap());
             assert!((found / epsilon - 1.0).abs() < 1e-9, "{found}, not {epsilon}");
         }
     }
@@ -131,13 +131,15 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
 fn the_smooth_sensitivity_of_a_sum_is_that_of_the_oracle() {
     let oracle = oracle().smooth;
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, RdpOrder::new(oracle.order).unwrap()).unwrap();
-    let locals = || total(votes_of("cumulative").iter().map(|counts| sensitivity.local(counts).unwrap()));
-    let sum = locals();
+    let mut sum = SensitiveCost::none(RdpOrder::new(oracle.order).unwrap());
+    for counts in votes_of("cumulative") {
+        sum.add(&sensitivity.of(&counts).unwrap()).unwrap();
+    }
     for Smooth { beta, value } in &oracle.smooth {
-        let found = smooth(&sum, *beta).unwrap().open(&ANALYST);
+        let found = sum.smooth(*beta).unwrap().open(&ANALYST);
         assert!((found / value - 1.0).abs() < 1e-6, "beta {beta}: {found}, not {value}");
     }
-    for (d, (found, expected)) in sum.open(&ANALYST).iter().zip(&oracle.ls_sum_first_40).enumerate() {
+    for (d, (found, expected)) in sum.local().open(&ANALYST).iter().zip(&oracle.ls_sum_first_40).enumerate() {
         assert!((found / expected - 1.0).abs() < 1e-6, "distance {d}: {found}, not {expected}");
     }
 }

@@ -8,7 +8,7 @@ use conclave_privacy::filter::{FixedOrderFilter, GdpFilter, IndividualFilter};
 use conclave_privacy::odometer::ExPostOdometer;
 use conclave_privacy::pld::gaussian_epsilon;
 use conclave_privacy::quantity::{
-    Amount, Delta, Epsilon, Lattice, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
+    Amount, Delta, Epsilon, Lattice, Mu, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
 };
 use conclave_privacy::unit::Adjacency;
 use conclave_privacy::{Error, VoteCounts};
@@ -144,7 +144,7 @@ fn a_weighted_teacher_pays_its_own_price_and_leaves_silently_before_its_cap() {
     }
     for ((spent, case), quarters) in filter.spent().open(&ANALYST).into_iter().zip(&cases).zip(&quarters) {
         let epsilon: f64 = case.epsilon.parse().unwrap();
-        let found = gaussian_epsilon(libm::sqrt(spent.to_f64_up()).next_up(), delta);
+        let found = gaussian_epsilon(Mu::new(libm::sqrt(spent.to_f64_up()).next_up()).unwrap(), delta);
         assert!(
             found >= epsilon * (1.0 - 1e-10) && found <= epsilon * (1.0 + 1e-8),
             "{found}, not {epsilon}"

@@ -7,10 +7,12 @@ use conclave_privacy::calibrate::Goal;
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
-    Delta, Epsilon, FilterOrder, Lattice, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho, Scale,
-    Threshold,
+    Delta, Epsilon, FilterOrder, Lattice, Mu, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho,
+    Scale, Threshold,
 };
-use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, release_cost, smooth, threshold_local};
+use conclave_privacy::smooth_sensitivity::{
+    GnMaxSensitivity, SensitiveCost, ThresholdSensitivity, release_cost,
+};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::{Error, VoteCounts};
 
@@ -21,9 +23,10 @@ type Refuses = (&'static str, fn(f64) -> Result<(), Error>, &'static [f64]);
 
 #[test]
 fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
-    let table: [Refuses; 13] = [
+    let table: [Refuses; 14] = [
         ("epsilon", |x| Epsilon::new(x).map(drop), &[0.0, -0.0, -1.0]),
         ("delta", |x| Delta::new(x).map(drop), &[0.0, -1e-9, 1.0, 1.5]),
+        ("mu", |x| Mu::new(x).map(drop), &[-1.0, -1e-300, 1e151]),
         ("order", |x| RdpOrder::new(x).map(drop), &[1.0, 0.5, 0.0, -3.0]),
         ("scale", |x| Scale::new(x).map(drop), &[0.0, -40.0]),
         ("noise_scale", |x| NoiseScale::from_votes(x, Lattice::DEFAULT).map(drop), &[0.0, -1.0, 1e300]),
@@ -32,8 +35,8 @@ fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
         ("shift", |x| plan(x, 1.0), &[-1.0]),
         ("times", |x| plan(1.0, x), &[-1.0]),
         ("beta", |x| release_cost(orders(&[10.0])[0], x, scale(1.0)).map(drop), &[0.0, -0.1, 0.06, 1.0]),
-        ("beta", |x| smooth(&local(30.0)?, x).map(drop), &[0.0, -0.1]),
-        ("threshold", |x| local(x).map(drop), &[]),
+        ("beta", |x| test(30.0)?.smooth(x).map(drop), &[0.0, -0.1]),
+        ("threshold", |x| test(x).map(drop), &[]),
         ("threshold", |x| asked(x, &[&[3, 4]], &[1]), &[]),
     ];
     for (name, construct, out_of_range) in table {
@@ -66,8 +69,9 @@ fn plan(shift: f64, times: f64) -> Result<(), Error> {
     FixedPlan::new(&[PlannedNoise::Gaussian { scale: scale(1.0), shift, times }]).map(drop)
 }
 
-fn local(threshold: f64) -> Result<conclave_privacy::secret::Secret<Vec<f64>>, Error> {
-    threshold_local(&VoteCounts::new(vec![20, 10])?, threshold, scale(2.0), orders(&[4.0])[0])
+fn test(threshold: f64) -> Result<SensitiveCost, Error> {
+    let counts = VoteCounts::new(vec![20, 10])?;
+    ThresholdSensitivity::new(threshold, scale(2.0), orders(&[4.0])[0])?.of(&counts)
 }
 
 /// `analysis::account` of Confident-GNMax with threshold T over `rows`.

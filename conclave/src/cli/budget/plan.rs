@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use conclave_privacy::accountant::filter_order_for;
 use conclave_privacy::data_dependent::NoisyVote;
-use conclave_privacy::planning::{Aim, Plan, Target, assumed_model, plans, scaled};
+use conclave_privacy::planning::{Aim, Plan, PublicVotes, Target, assumed_model, plans};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Scale};
 use serde::Serialize;
 
@@ -84,8 +84,13 @@ struct Cost {
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
     let model = match &args.vote_model {
         Some(path) => {
-            let model = votes::read(path)?;
-            let found = model[0].classes();
+            // Whoever gives this flag says so.
+            let model = PublicVotes::declared_public(votes::read(path)?).map_err(|refusal| Fault {
+                field: "--vote-model".to_owned(),
+                value: path.display().to_string(),
+                ..refusal.into()
+            })?;
+            let found = model.classes();
             if found != args.classes as usize {
                 let fix = format!("give --classes {found}, or another file");
                 let problem = format!("the file has {found} classes");
@@ -97,7 +102,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
                     fix,
                 ));
             }
-            scaled(&model, args.teachers)?
+            model.scaled_to(args.teachers)?
         }
         None => assumed_model(args.teachers, args.classes as usize)?,
     };
