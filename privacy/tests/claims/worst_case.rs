@@ -112,18 +112,15 @@ fn orders_next_to_one_lose_no_digits() {
 
 #[test]
 fn the_laplace_worst_case_is_that_of_the_oracle_rounded_up() {
-    let slow = std::env::var_os("CONCLAVE_SLOW_TESTS").is_some();
     for case in cases("laplace", 18) {
-        if !slow && (case.sigma >= 40.0 || ![1.5, 8.0].contains(&case.order)) {
-            continue;
-        }
         let (b, alpha) = (case.sigma, case.order);
         let found = worst_case::lnmax(scale(b), &orders(&[alpha]))[0];
         let name = format!("b {b}, order {alpha}: {found:e}, not {:e}", case.sup_three_cell);
         assert!(found >= case.sup_three_cell * (1.0 - 1e-6), "{name}");
-        assert!(found <= case.sup_three_cell * (1.0 + 1e-3), "{name}");
+        // As close as it is certified; see the vectors' README.
+        assert!(found <= case.sup_three_cell * (1.0 + 5.1e-4), "{name}");
         assert!(found >= case.sup_two_class && found < (2.0 * alpha / (b * b)).min(2.0 / b), "{name}");
-        assert_published(&case, PrivacyEvent::LaplaceNoisyMax { scale: drawn(b) }, found, 1e-3, &name);
+        assert_published(&case, PrivacyEvent::LaplaceNoisyMax { scale: drawn(b) }, found, 5.1e-4, &name);
         assert!(found <= case.two_laplace_histogram_release_bound.unwrap(), "{name}: both counts tell more");
     }
 }
