@@ -285,7 +285,7 @@ fn noise_so_little_that_its_cost_cannot_be_written_down_is_refused_by_its_flag_a
     ] {
         for accountant in accountants {
             let asked = ["--mechanism", mechanism, flag, "1e-160", "--accountant", accountant];
-            let output = conclave(&[&fixed, &asked, others].concat());
+            let output = conclave(&[&fixed[..], &asked[..], others].concat());
             assert_eq!(output.status.code(), Some(2), "{asked:?}: {}", stdout(&output));
             let error = json(&output)["error"].clone();
             assert_eq!(error["field"], flag, "{asked:?}: {error}");

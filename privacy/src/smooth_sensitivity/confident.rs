@@ -81,3 +81,74 @@ impl ConfidentSensitivity {
         Ok(cost)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All costs of a campaign of two queries over two classes, the second of which was not answered, by the votes for the first class.
+    fn campaign(known: &ConfidentSensitivity, teachers: u64, order: RdpOrder) -> Vec<Vec<SensitiveCost>> {
+        let one = |votes: u64, answered| {
+            known.of(&VoteCounts::new(vec![votes, teachers - votes]).unwrap(), answered).unwrap()
+        };
+        let both = |first, second| {
+            let mut sum = SensitiveCost::none(order);
+            sum.add(&one(first, true)).unwrap();
+            sum.add(&one(second, false)).unwrap();
+            sum
+        };
+        (0..=teachers).map(|first| (0..=teachers).map(|second| both(first, second)).collect()).collect()
+    }
+
+    #[test]
+    fn a_campaign_of_confident_gnmax_is_as_smooth_as_stated_whichever_of_its_queries_a_teacher_moves_in() {
+        let mut largest = 0.0_f64;
+        for (sigma1, sigma2, threshold, alpha) in
+            [(1.0, 1.0, 9.0, 1.25), (1.0, 1.25, 10.0, 1.5), (3.0, 3.0, 9.0, 1.25), (1.5, 40.0, 11.0, 2.0)]
+        {
+            let [sigma1, sigma2] = [sigma1, sigma2].map(|sigma| Scale::new(sigma).unwrap());
+            let order = RdpOrder::new(alpha).unwrap();
+            let known = ConfidentSensitivity::new(threshold, (sigma1, sigma2), 2, order).unwrap();
+            let costs = campaign(&known, 14, order);
+            for beta in [0.02, 0.3] {
+                let at = |first: usize, second: usize| {
+                    let cost = &costs[first][second];
+                    (*cost.nats().inside(), *cost.smooth(beta).unwrap().inside())
+                };
+                for (first, second) in (0..=14).flat_map(|first| (0..=14).map(move |second| (first, second)))
+                {
+                    let (here, smooth) = at(first, second);
+                    // One teacher may have changed its vote on one query, or on both.
+                    for (first, second) in (first.saturating_sub(1)..=(first + 1).min(14)).flat_map(|first| {
+                        (second.saturating_sub(1)..=(second + 1).min(14)).map(move |second| (first, second))
+                    }) {
+                        let (there, smooth_there) = at(first, second);
+                        let apart = (here - there).abs();
+                        largest = largest.max(apart);
+                        assert!(
+                            apart <= smooth * (1.0 + 1e-12),
+                            "{alpha} {first} {second}: {apart} above {smooth}"
+                        );
+                        assert!(
+                            smooth <= beta.exp() * smooth_there * (1.0 + 1e-12),
+                            "{alpha} {first} {second}: {smooth} next to {smooth_there}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(largest > 0.1, "a campaign in which nothing moves says little: {largest}");
+    }
+
+    #[test]
+    fn costs_at_different_orders_neither_add_up_nor_change() {
+        let order = |alpha| RdpOrder::new(alpha).unwrap();
+        let test = |alpha| ThresholdSensitivity::new(9.0, Scale::new(2.0).unwrap(), order(alpha)).unwrap();
+        let counts = VoteCounts::new(vec![8, 6]).unwrap();
+        let mut sum = test(2.0).of(&counts).unwrap();
+        let before = sum.nats().inside().to_bits();
+        let refusal = sum.add(&test(4.0).of(&counts).unwrap()).unwrap_err();
+        assert!(matches!(refusal, Error::OrderMismatch { .. }), "{refusal}");
+        assert_eq!(sum.nats().inside().to_bits(), before);
+    }
+}

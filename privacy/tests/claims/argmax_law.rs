@@ -1,6 +1,7 @@
 //! The mechanisms answer with the probabilities that were computed elsewhere.
 
 use crate::chi_square::{FALSE_ALARM, assert_fits, generator, p_value};
+use crate::vectors::stated;
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::mechanism::{
     ConfidentGnMax, Draw, ExponentialMechanism, GnMax, InteractiveGnMax, LnMax, Mechanism, NoisyHistogram,
@@ -34,7 +35,7 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let oracle: Oracle = serde_json::from_str(include_str!("../vectors/argmax_probs.json")).unwrap();
-    assert_eq!(oracle.cases.len(), 40);
+    assert_eq!(oracle.cases.len(), stated("argmax_probs.json", "cases"));
     oracle.cases
 }
 

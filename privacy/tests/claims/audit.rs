@@ -4,6 +4,7 @@
 //! wrong with probability 10^-6 at most, and every fault is tested beside its sound twin.
 
 use crate::data_dependent::{ANALYST, independent, orders, scale};
+use crate::vectors::stated;
 use conclave_privacy::audit::{Audit, EventCounts, Finding, OneRun, Significance};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::event::PrivacyEvent;
@@ -89,7 +90,10 @@ struct Oracle {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/audits.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/audits.json")).unwrap();
+    let found = [oracle.one_run.len(), oracle.clopper_pearson.len()];
+    assert_eq!(found, ["one_run", "clopper_pearson"].map(|section| stated("audits.json", section)));
+    oracle
 }
 
 fn delta(value: f64) -> Option<Delta> {

@@ -1,6 +1,7 @@
 //! Calibrated noise fits its target exactly, one step less does not, and both agree with numbers computed
 //! elsewhere.
 
+use crate::vectors::stated;
 use conclave_privacy::Error;
 use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, epsilon_to_rho};
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
@@ -50,7 +51,8 @@ struct Admitted {
 
 fn cases() -> Vec<Case> {
     let oracle: Oracle = serde_json::from_str(include_str!("../vectors/calibration.json")).unwrap();
-    assert_eq!(oracle.cases.len(), 10);
+    assert_eq!(oracle.cases.len(), stated("calibration.json", "cases"));
+    assert!(oracle.cases.iter().all(|case| (case.gnmax.len(), case.queries_at_sigma.len()) == (4, 3)));
     oracle.cases
 }
 

@@ -1,6 +1,8 @@
 //! A thousand synthetic queries under every way of counting, and the smooth sensitivity of their sum.
 
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
+use crate::vectors::stated;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::pld::gaussian_epsilon;
@@ -54,7 +56,15 @@ struct Epsilons {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap()
+    let oracle: Oracle =
+        serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap();
+    let found = [oracle.checkpoints.len(), oracle.orders.len()];
+    assert_eq!(
+        found,
+        ["checkpoints", "orders"].map(|section| stated("cumulative_data_dependent.json", section))
+    );
+    assert_eq!((oracle.smooth.ls_sum_first_40.len(), oracle.smooth.smooth.len()), (40, 4));
+    oracle
 }
 
 fn assert_epsilons(name: &str, at: &[RdpOrder], rdp: Vec<f64>, expected: &Epsilons) {
@@ -85,6 +95,8 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
     let add = |sum: &mut Vec<f64>, costs: &[f64], weight: f64| {
         sum.iter_mut().zip(costs).for_each(|(sum, cost)| *sum += weight * cost);
     };
+    assert_eq!(answered.len(), votes.len(), "a flag for each query");
+    let mut seen = 0;
     for (row, counts) in votes.iter().enumerate() {
         add(&mut by_laplace, &lnmax.steps(counts).open(&ANALYST).argmax, 1.0);
         let steps = confident.steps(counts).open(&ANALYST);
@@ -98,6 +110,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
         }
         count = (count.0 + steps.answered, count.1 + answered[row]);
         let Some(case) = oracle.checkpoints.iter().find(|case| case.queries == row + 1) else { continue };
+        seen += 1;
         for (name, sum, expected) in [
             ("lnmax", &by_laplace, &case.lnmax_dd),
             ("gnmax", &by_gaussian, &case.gnmax_dd),
@@ -125,6 +138,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
             assert!((found / epsilon - 1.0).abs() < 1e-9, "{found}, not {epsilon}");
         }
     }
+    assert_eq!(seen, oracle.checkpoints.len(), "a checkpoint beyond the votes");
 }
 
 #[test]

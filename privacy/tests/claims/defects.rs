@@ -3,7 +3,8 @@
 //! Numbered as in a review of their sources: 1 to 5 and 10 concern the scripts of the PATE papers, 6 autodp, 7 OpenDP, 8 Opacus
 //! and others, 9 an accountant of TensorFlow Privacy.
 
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
 use conclave_privacy::accountant::{Accountant, Conversion, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::analysis::{
     AccountantName, Answered, Question, account, account_in_advance, default_orders,

@@ -1,6 +1,7 @@
 //! Filters beside that of ρ: what they admit against another implementation, against exact rationals, and what they keep secret.
 
 use crate::data_dependent::{ANALYST, scale};
+use crate::vectors::stated;
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::contribution::{ContributionBound, Contributions};
 use conclave_privacy::counts::ClassIndex;
@@ -53,7 +54,11 @@ struct Weighted {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/filter_individual.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/filter_individual.json")).unwrap();
+    let found = [oracle.stream.len(), oracle.per_order.len(), oracle.weighted_teachers.len()];
+    let sections = ["stream", "per_order", "weighted_teachers"];
+    assert_eq!(found, sections.map(|section| stated("filter_individual.json", section)));
+    oracle
 }
 
 fn order(value: f64) -> RdpOrder {

@@ -20,6 +20,7 @@ mod many_classes;
 mod noise_law;
 mod prices;
 mod properties;
+mod published_votes;
 mod refusals;
 mod sanitised;
 mod secrecy;

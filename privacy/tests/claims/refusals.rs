@@ -5,6 +5,7 @@ use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::calibrate::Goal;
 use conclave_privacy::data_dependent::NoisyVote;
+use conclave_privacy::planning::{PublicVotes, assumed_model};
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
     Delta, Epsilon, FilterOrder, Lattice, Mu, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho,
@@ -108,6 +109,36 @@ fn votes_that_are_empty_ragged_too_wide_or_too_many_are_refused() {
             Err(Error::OutOfRange { field: "at", .. })
         ));
     }
+}
+
+#[test]
+fn checkpoints_that_would_lose_one_are_refused() {
+    let rows: [&[u64]; 3] = [&[3, 4], &[5, 6], &[7, 8]];
+    for (checkpoints, out_of_order) in [(&[2, 1][..], 1.0), (&[1, 3, 2], 2.0)] {
+        let refusal = asked(5.0, &rows, checkpoints).unwrap_err();
+        let Error::OutOfRange { field: "at", value, .. } = refusal else { panic!("{refusal}") };
+        assert!((value - out_of_order).abs() < 1e-9, "{value}");
+    }
+    assert!(asked(5.0, &rows, &[1, 1, 3]).is_ok());
+}
+
+#[test]
+fn a_vote_model_without_rows_with_ragged_rows_or_with_a_row_without_votes_is_refused() {
+    let model = |rows: &[&[u64]]| {
+        PublicVotes::declared_public(rows.iter().map(|row| VoteCounts::new(row.to_vec()).unwrap()).collect())
+    };
+    assert!(matches!(model(&[]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(model(&[&[3, 4], &[3, 4, 5]]), Err(Error::Length { found: 3, expected: 2, .. })));
+    assert!(matches!(model(&[&[3, 4], &[0, 0]]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(assumed_model(0, 3), Err(Error::OutOfRange { .. })));
+    let good = model(&[&[3, 4, 3], &[9, 1, 0]]).unwrap();
+    assert!(matches!(good.scaled_to(0), Err(Error::OutOfRange { field: "teachers", .. })));
+    let counts = |model: &PublicVotes| -> Vec<Vec<u64>> {
+        model.rows().iter().map(|row| row.as_slice().to_vec()).collect()
+    };
+    assert_eq!(counts(&good.scaled_to(100).unwrap()), [[30, 40, 30], [90, 10, 0]]);
+    // A third of a vote for each class rounds to none.
+    assert_eq!(counts(&good.scaled_to(1).unwrap()), [[0, 1, 0], [1, 0, 0]]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Smooth sensitivity of published costs, against the paper's code, and the conditions under which it is proven.
 
 use crate::chi_square::{assert_fits, generator};
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
 use crate::vectors::stated;
 use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};

@@ -1,6 +1,7 @@
 //! The exact worst case against an independent optimiser: never below it, and above it by no more than the tolerance.
 
-use crate::data_dependent::{drawn, independent, orders, scale, votes_of};
+use crate::data_dependent::{drawn, independent, orders, scale};
+use crate::published_votes::votes_of;
 use crate::vectors::stated;
 use conclave_privacy::VoteCounts;
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
