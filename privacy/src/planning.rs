@@ -167,7 +167,10 @@ fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, 
 
 /// The threshold test, if there is one, and the argmax.
 fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent), Error> {
-    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT);
+    // Other noise follows from that of the argmax, which is what somebody gave.
+    let fix = "use at most 2^40 votes of noise, such as 40";
+    let too_much = |_| Error::OutOfRange { field: "sigma", value: mechanism.argmax().scale(), fix };
+    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT).map_err(too_much);
     Ok(match *mechanism {
         NoisyVote::LnMax { scale } => (None, PrivacyEvent::LaplaceNoisyMax { scale: drawn(scale)? }),
         NoisyVote::GnMax { sigma } => (None, PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma)? }),

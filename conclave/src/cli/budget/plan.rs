@@ -23,13 +23,13 @@ use crate::simulate::report::figure_up;
 #[command(group = clap::ArgGroup::new("aim").required(true).args(["epsilon", "sigma"]))]
 pub(super) struct PlanArgs {
     /// How many teachers vote
-    #[arg(long, value_name = "N", value_parser = at_least_one("teachers"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("teachers"), allow_hyphen_values = true)]
     teachers: u32,
     /// How many classes there are (with --vote-model: as many as the file has)
-    #[arg(long, value_name = "N", value_parser = at_least_one("classes"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("classes"), allow_hyphen_values = true)]
     classes: u32,
     /// How many queries are to be asked
-    #[arg(long, value_name = "N", value_parser = at_least_one("queries"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("queries"), allow_hyphen_values = true)]
     queries: u32,
     /// The probability with which the guarantee may fail
     #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
