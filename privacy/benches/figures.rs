@@ -167,13 +167,7 @@ fn theorem_6() -> f64 {
     let mechanism = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1: scale(150.0), sigma2: scale(40.0) };
     rate(200 * votes.len(), || {
         let mut data = DataDependent::new(mechanism, Method::Published, &orders);
-        let mut sum = vec![0.0; orders.len()];
-        for _ in 0..200 {
-            for counts in &votes {
-                data.add_expected(counts, &mut sum);
-            }
-        }
-        sum
+        data.expected(std::iter::repeat_n(&votes, 200).flatten())
     })
 }
 
@@ -204,11 +198,7 @@ fn exact(votes: &[VoteCounts]) -> f64 {
     let orders = exact_orders();
     rate(votes.len(), || {
         let mut data = DataDependent::new(NoisyVote::GnMax { sigma: scale(40.0) }, Method::Exact, &orders);
-        let mut sum = vec![0.0; orders.len()];
-        for counts in votes {
-            data.add_expected(counts, &mut sum);
-        }
-        sum
+        data.expected(votes)
     })
 }
 
@@ -221,7 +211,7 @@ fn local_sensitivity() -> f64 {
     let order = RdpOrder::new(14.0).expect("above 1");
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, order).expect("the conditions hold");
     rate(votes.len(), || {
-        votes.iter().map(|counts| sensitivity.local(counts).expect("few votes")).collect::<Vec<_>>()
+        votes.iter().map(|counts| sensitivity.of(counts).expect("few votes")).collect::<Vec<_>>()
     })
 }
 

@@ -55,4 +55,13 @@ pub struct Loss {
     pub epsilon: f64,
     /// The Rényi order at which it was found, for accountants that have orders.
     pub order: Option<f64>,
+    /// **Warning**: that order is the lowest or the highest of a grid, so other orders may give less.
+    pub order_at_end: bool,
+}
+
+impl Loss {
+    /// A bound that was not found on a grid of orders.
+    pub(crate) const fn off_grid(epsilon: f64, order: Option<f64>) -> Self {
+        Self { epsilon, order, order_at_end: false }
+    }
 }

@@ -56,8 +56,6 @@ pub struct Account {
     pub answered: f64,
     /// ε, rounded up, and the order at which it was found.
     pub loss: Loss,
-    /// The order is the first or the last of the grid, so other orders may give less.
-    pub order_at_end: bool,
     /// Neither prices nor their number depend on the votes.
     pub publishable: bool,
     /// The prices do not.
@@ -156,11 +154,7 @@ fn accounts_of(
 ) -> Result<(Vec<Account>, Vec<QueryCurve>), Error> {
     accountant.check(&question.mechanism, question.answered)?;
     check_votes(votes)?;
-    let beyond = question.checkpoints.iter().find(|&&checkpoint| checkpoint == 0 || checkpoint > votes.len());
-    if let Some(&beyond) = beyond {
-        let fix = "give numbers of queries from 1 to the number of rows";
-        return Err(Error::OutOfRange { field: "at", value: beyond as f64, fix });
-    }
+    check_checkpoints(&question.checkpoints, votes.len())?;
     let mut prices = Prices::new(accountant, question);
     let mut sum = Sum::new(accountant, question);
     let (mut accounts, mut curves) = (Vec::new(), Vec::new());
@@ -181,6 +175,18 @@ fn accounts_of(
         }
     }
     Ok((accounts, curves))
+}
+
+/// Refuses checkpoints that are none of 1 to `rows`, and one that comes after a later one, whose account would be missing.
+fn check_checkpoints(checkpoints: &[usize], rows: usize) -> Result<(), Error> {
+    let refuse = |at: usize, fix| Err(Error::OutOfRange { field: "at", value: at as f64, fix });
+    if let Some(&beyond) = checkpoints.iter().find(|&&checkpoint| checkpoint == 0 || checkpoint > rows) {
+        return refuse(beyond, "give numbers of queries from 1 to the number of rows");
+    }
+    match checkpoints.windows(2).find(|pair| pair[0] > pair[1]) {
+        Some(pair) => refuse(pair[1], "give numbers of queries in ascending order"),
+        None => Ok(()),
+    }
 }
 
 /// Refuses votes of no query, and of queries that do not agree in their number of classes.
@@ -279,6 +285,20 @@ impl Prices {
             }),
         }
     }
+}
+
+/// A cost that cannot be written down, by the noise that makes it so large.
+pub(crate) fn too_little_noise(mechanism: &NoisyVote) -> Error {
+    let (field, value) = match *mechanism {
+        NoisyVote::LnMax { scale } => ("scale", scale.get()),
+        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } if 2.0_f64.sqrt() * sigma1.get() < sigma2.get() => {
+            ("sigma1", sigma1.get())
+        }
+        NoisyVote::GnMax { sigma } | NoisyVote::ConfidentGnMax { sigma2: sigma, .. } => {
+            ("sigma", sigma.get())
+        }
+    };
+    Error::OutOfRange { field, value, fix: "use more noise or fewer queries, whose cost can be written down" }
 }
 
 /// The published data-independent costs of threshold test and argmax.

@@ -25,6 +25,7 @@ use crate::secret::Secret;
 use exact::Test;
 use libm::exp;
 use std::collections::HashMap;
+use std::fmt;
 
 /// A mechanism over vote counts, as the papers state it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,7 +91,6 @@ pub enum Method {
 }
 
 /// Costs of queries under one mechanism at fixed orders.
-#[derive(Debug)]
 pub struct DataDependent {
     mechanism: NoisyVote,
     orders: Vec<RdpOrder>,
@@ -164,20 +164,22 @@ impl DataDependent {
         }
     }
 
-    /// Adds the cost of one query to `sum`, as the 2018 paper counts it: the argmax weighed by the probability that it is
+    /// The costs of all of `votes` at each order, as the 2018 paper counts them: each argmax weighed by the probability that it is
     /// reached.
     ///
     /// The fast path over many queries: nothing is allocated for counts that are known.
-    #[expect(clippy::missing_panics_doc, reason = "the sum has a place for each order")]
-    pub fn add_expected(&mut self, counts: &VoteCounts, sum: &mut [f64]) {
-        assert_eq!(sum.len(), self.alphas.len(), "a place for each order");
-        let weight = self.passes(counts);
-        for (sum, cost) in sum.iter_mut().zip(self.argmax(counts)) {
-            *sum += weight * cost;
+    pub fn expected<'a>(&mut self, votes: impl IntoIterator<Item = &'a VoteCounts>) -> Secret<Vec<f64>> {
+        let mut sum = vec![0.0; self.alphas.len()];
+        for counts in votes {
+            let weight = self.passes(counts);
+            for (sum, cost) in sum.iter_mut().zip(self.argmax(counts)) {
+                *sum += weight * cost;
+            }
+            for (sum, cost) in sum.iter_mut().zip(self.threshold(counts).into_iter().flatten()) {
+                *sum += *cost;
+            }
         }
-        for (sum, cost) in sum.iter_mut().zip(self.threshold(counts).into_iter().flatten()) {
-            *sum += *cost;
-        }
+        Secret::new(sum)
     }
 
     fn argmax(&mut self, counts: &VoteCounts) -> &Vec<f64> {
@@ -206,6 +208,14 @@ impl DataDependent {
             Some(test) => self.exact.joint(counts, test),
             None => self.exact.argmax(counts).clone(),
         })
+    }
+}
+
+/// What it was made for, and nothing that it remembers of the votes.
+impl fmt::Debug for DataDependent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("DataDependent");
+        shown.field("mechanism", &self.mechanism).field("method", &self.method).finish_non_exhaustive()
     }
 }
 

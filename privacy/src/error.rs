@@ -30,6 +30,14 @@ pub enum Error {
         /// What to give instead.
         fix: &'static str,
     },
+    /// Costs at different Rényi orders were to be added or published as one.
+    #[error("a cost is at order {found}, not at {expected}: use one order, fixed before any vote is seen")]
+    OrderMismatch {
+        /// The order of the cost.
+        found: f64,
+        /// The order that it was to have.
+        expected: f64,
+    },
     /// Noise scales or thresholds of one mechanism live on different lattices.
     #[error(
         "{field} is on the lattice 2^-{found} votes, the rest of the mechanism on 2^-{expected}: use one lattice"
@@ -210,6 +218,7 @@ mod tests {
             Error::OutOfRange { field, value: -1.0, fix },
             Error::LatticeMismatch { field, found: 0, expected: 20 },
             Error::CostOverflow { field },
+            Error::OrderMismatch { found: 2.0, expected: 4.0 },
             Error::UnsupportedEvent { accountant: "pure", event: "Gaussian noisy max", fix },
             Error::BudgetExceeded { asked: rho, spent: rho, reserved: rho, cap: rho, left: rho },
             Error::ExceedsReservation { field, asked: rho, reserved: rho },

@@ -42,12 +42,16 @@
 //! | one unit moves at most m votes | a row's teacher depends on that row (or subject) alone; brute force over small worlds | exact | [`mod@unit`] |
 //! | noise has its stated law, given uniform bits | Karney 2016, Algorithm D; Canonne, Kamath and Steinke 2020, Algorithms 1 and 2 | exact, integers only | [`noise`] |
 //! | LNMax has ρ = 2m²/b², GNMax m²/σ², the threshold test m²/(2σ1²) | Bun and Steinke 2016, Proposition 1.4; Canonne, Kamath and Steinke 2020, Proposition 5 | up, to 2^-40 nats | [`event`] |
+//! | permute-and-flip is a noisy max with exponential noise, on every lattice; it has ε = 2m/b and ρ = 2m²/b² | Ding et al. 2021; McKenna and Sheldon 2020; Bun and Steinke 2016, Proposition 1.4 | up, to 2^-40 nats | [`mechanism::PermuteAndFlip`], [`event`] |
+//! | the exponential mechanism has ε = 2m/b and ρ = m²/(2b²) | McSherry and Talwar 2007; Cesar and Rogers 2021, for a range of 2m/b | up, to 2^-40 nats | [`mechanism::ExponentialMechanism`], [`event`] |
+//! | a noisy histogram costs L2²/(2σ²), with Laplace noise L2²/(2b²) and ε = L1/b, once for a whole campaign; what is read off it is free | Canonne, Kamath and Steinke 2020, Proposition 5; Bun and Steinke 2016, Proposition 1.4; counts are independent | up, to 2^-40 nats | [`mechanism::NoisyHistogram`] |
+//! | one moved vote of weight w costs what a plain one does at noise σ/w; m of them the published price times (mw)² | weights are whole units, and noise is in the same; `docs/privacy-accounting.md`, section 15 | up, to 2^-40 nats | [`individualised::WeightGrid`] |
 //! | noise scales asked for in votes | – | up, to a lattice step: more noise | [`quantity::NoiseScale`] |
 //! | an account never exceeds its cap, and its answers, however adaptive, have D_α <= ρα for the cap ρ at all of its orders | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
 //! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12; at the account's orders alone | ρ down, ε up | [`accountant`] |
 //! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, to 2^-40 nats | [`event`] |
 //! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it (Laplace noise: 5·10^-4) | [`worst_case`] |
-//! | given votes cost at least what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
+//! | given votes cost at most what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
 //! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
 //! | each group of records stays within its own ε, whether by copies, weights or turns | one move of any weight is one shift, copies are moves, an absent vote costs nothing; `docs/privacy-accounting.md`, section 15; brute force over small worlds | up, charges exact | [`individualised`] |
 //! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |
@@ -55,7 +59,7 @@
 //! | k steps of pure DP are (ε, δ)-DP, however chosen | Kairouz, Oh and Viswanath 2015, Theorems 3.3 and 3.5 | up | [`accountant`] |
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
-//! | a Theorem 6 cost may be published with noise | Papernot et al. 2018, Algorithm 3, where C5 and C6 are certified by interval arithmetic; the release by the divergence of two Gaussians, since their Theorem 23 is no bound | up | [`smooth_sensitivity`] |
+//! | a Theorem 6 cost of GNMax and of the threshold test may be published with noise | Papernot et al. 2018, Algorithm 3, where C5 and C6 are certified by interval arithmetic; the release by the divergence of two Gaussians, since their Theorem 23 is no bound | up | [`smooth_sensitivity`] |
 //! | a mechanism loses at least so much, except with a stated probability | Clopper and Pearson 1934 on samples that chose nothing; Steinke, Nasr and Jagielski 2023, Theorem 5.2 | down | [`audit`] |
 //! | calibrated noise fits its target, and one step less does not | the integer prices above | exact | [`calibrate`] |
 //!

@@ -1,14 +1,19 @@
 //! What a target buys, before anything is spent: noise, threshold, and how many right answers to expect.
 //!
-//! Expectations are over a *vote model*: histograms that are public or made up, never the private votes. Noise is the
+//! Expectations are over a *vote model*: [`PublicVotes`], never the private ones. Noise is the
 //! least with which the expected charges fit the budget at the prices that the ledger charges; the other accountants
 //! then say what the same plan costs seen otherwise, with the expected number of answers as a stated cap.
 
+mod model;
+
+pub use model::{PublicVotes, assumed_model};
+
 use crate::Error;
 use crate::accountant::{Conversion, epsilon_to_rho_within, rho_to_epsilon_within};
-use crate::analysis::{AccountantName, Answered, Question, account_in_advance, default_orders};
+use crate::analysis::{
+    AccountantName, Answered, Question, account_in_advance, default_orders, too_little_noise,
+};
 use crate::calibrate::refine;
-use crate::counts::{VoteCounts, check_classes};
 use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho, Scale};
@@ -55,73 +60,34 @@ pub struct Plan {
 
 /// GNMax, and Confident-GNMax with a threshold at each of several shares of the teachers; the most right answers first.
 ///
-/// `model` has at least one histogram, of `teachers` votes each ([`scaled`]). Refuses budgets that no noise fits.
-pub fn plans(target: &Target, teachers: u32, model: &[VoteCounts]) -> Result<Vec<Plan>, Error> {
-    let mut plans = vec![plan(target, model, |sigma| NoisyVote::GnMax { sigma })?];
+/// `model` has histograms of `teachers` votes each ([`PublicVotes::scaled_to`]). Refuses budgets that no noise fits.
+pub fn plans(target: &Target, teachers: u32, model: &PublicVotes) -> Result<Vec<Plan>, Error> {
+    let mut plans = vec![plan(target, model, |sigma| Ok(NoisyVote::GnMax { sigma }))?];
     for share in THRESHOLDS {
         let threshold = (f64::from(teachers) * share).round();
-        plans.push(plan(target, model, |sigma2| NoisyVote::ConfidentGnMax {
-            threshold,
-            sigma1: Scale::new(SIGMA1_RATIO * sigma2.get()).and_then(readable).unwrap_or(sigma2),
-            sigma2,
+        plans.push(plan(target, model, |sigma2| {
+            let sigma1 = Scale::new(SIGMA1_RATIO * sigma2.get()).and_then(readable);
+            let fix = "use less noise, since that of the threshold test is larger still";
+            let too_much = |_| Error::OutOfRange { field: "sigma", value: sigma2.get(), fix };
+            Ok(NoisyVote::ConfidentGnMax { threshold, sigma1: sigma1.map_err(too_much)?, sigma2 })
         })?);
     }
     plans.sort_by(|a, b| (b.answers * b.agreement).total_cmp(&(a.answers * a.agreement)));
     Ok(plans)
 }
 
-/// Histograms scaled to `teachers` votes; their shares stay.
-pub fn scaled(model: &[VoteCounts], teachers: u32) -> Result<Vec<VoteCounts>, Error> {
-    model
-        .iter()
-        .map(|counts| {
-            let sum = counts.as_slice().iter().map(|count| *count as f64).sum::<f64>().max(1.0);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most the teachers"
-            )]
-            let scale = |count: &u64| (*count as f64 / sum * f64::from(teachers)).round() as u64;
-            VoteCounts::new(counts.as_slice().iter().map(scale).collect())
-        })
-        .collect()
-}
-
-/// A model for those who have none: of twenty questions, eight on which 97 of 100 teachers agree, then ever harder ones
-/// down to 40 of 100. Half of the others agree on a second class, half of the rest on a third, and so on.
-///
-/// Refuses a number of classes that vote counts refuse, before it takes memory for them.
-pub fn assumed_model(teachers: u32, classes: usize) -> Result<Vec<VoteCounts>, Error> {
-    check_classes(classes)?;
-    let histogram = |share: f64| {
-        let mut left = f64::from(teachers);
-        let mut counts = vec![0; classes];
-        let mut part = share;
-        for count in &mut counts {
-            let votes = (left * part).round();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most the teachers"
-            )]
-            let whole = votes as u64;
-            *count = whole;
-            left -= votes;
-            part = 0.5;
-        }
-        VoteCounts::new(counts)
-    };
-    ASSUMED.iter().flat_map(|(share, times)| std::iter::repeat_n(histogram(*share), *times)).collect()
-}
-
-fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote) -> Result<Plan, Error> {
+fn plan(
+    target: &Target,
+    model: &PublicVotes,
+    with: impl Fn(Scale) -> Result<NoisyVote, Error>,
+) -> Result<Plan, Error> {
     let queries = f64::from(target.queries);
     let sigma = match target.aim {
         Aim::Noise(sigma) => sigma,
         Aim::Budget(epsilon) => {
             let cap = epsilon_to_rho_within(epsilon, target.delta, target.order);
             let share = |sigma: f64, price: &dyn Fn(&PrivacyEvent) -> Result<f64, Error>| {
-                let mechanism = Scale::new(sigma).map(&with);
+                let mechanism = Scale::new(sigma).and_then(&with);
                 let asked = mechanism.and_then(|mechanism| expected_rho(&mechanism, queries, model, price));
                 asked.map_or(f64::INFINITY, |asked| asked / cap.to_f64_up())
             };
@@ -139,11 +105,15 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
             })?)?
         }
     };
-    let mechanism = with(sigma);
+    let mechanism = with(sigma)?;
     let (answers, right) = expectations(&mechanism, model);
     let answers = answers * queries;
     let epsilons = epsilons(target, mechanism, answers)?;
-    let charged = charged(target, &mechanism, answers)?;
+    let overflow = |refusal| match refusal {
+        Error::CostOverflow { .. } => too_little_noise(&mechanism),
+        other => other,
+    };
+    let charged = charged(target, &mechanism, answers).map_err(overflow)?;
     Ok(Plan {
         mechanism,
         answers,
@@ -154,8 +124,9 @@ fn plan(target: &Target, model: &[VoteCounts], with: impl Fn(Scale) -> NoisyVote
 }
 
 /// The expected share of queries that are answered, and that are answered with the most frequent vote.
-pub(crate) fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64, f64) {
-    let analyst = Analyst::who_may_see_the_votes();
+pub(crate) fn expectations(mechanism: &NoisyVote, model: &PublicVotes) -> (f64, f64) {
+    // The model was declared public.
+    let (analyst, model) = (Analyst::who_may_see_the_votes(), model.rows());
     let data = DataDependent::new(*mechanism, Method::Published, &[]);
     let (mut answered, mut right) = (0.0, 0.0);
     for counts in model {
@@ -170,13 +141,14 @@ pub(crate) fn expectations(mechanism: &NoisyVote, model: &[VoteCounts]) -> (f64,
 fn expected_rho(
     mechanism: &NoisyVote,
     queries: f64,
-    model: &[VoteCounts],
+    model: &PublicVotes,
     price: impl Fn(&PrivacyEvent) -> Result<f64, Error>,
 ) -> Result<f64, Error> {
     let (threshold, argmax) = events(mechanism)?;
     let threshold = threshold.as_ref().map_or(Ok(0.0), &price)?;
     let data = DataDependent::new(*mechanism, Method::Published, &[]);
-    let analyst = Analyst::who_may_see_the_votes();
+    // The model was declared public.
+    let (analyst, model) = (Analyst::who_may_see_the_votes(), model.rows());
     let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
     Ok(queries * (threshold + answered / model.len() as f64 * price(&argmax)?))
 }
@@ -195,7 +167,10 @@ fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, 
 
 /// The threshold test, if there is one, and the argmax.
 fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent), Error> {
-    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT);
+    // Other noise follows from that of the argmax, which is what somebody gave.
+    let fix = "use at most 2^40 votes of noise, such as 40";
+    let too_much = |_| Error::OutOfRange { field: "sigma", value: mechanism.argmax().scale(), fix };
+    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT).map_err(too_much);
     Ok(match *mechanism {
         NoisyVote::LnMax { scale } => (None, PrivacyEvent::LaplaceNoisyMax { scale: drawn(scale)? }),
         NoisyVote::GnMax { sigma } => (None, PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma)? }),
@@ -271,5 +246,3 @@ fn epsilons(
 const SIGMA1_RATIO: f64 = 3.75;
 /// Thresholds, as shares of the teachers.
 const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
-/// Shares of teachers that agree, and on how many of twenty questions.
-const ASSUMED: [(f64, usize); 6] = [(0.97, 8), (0.9, 4), (0.8, 3), (0.65, 2), (0.5, 2), (0.4, 1)];

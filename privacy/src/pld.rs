@@ -47,7 +47,7 @@ mod grid;
 pub use gaussian::{gaussian_delta, gaussian_epsilon};
 
 use crate::Error;
-use crate::quantity::{Delta, Scale};
+use crate::quantity::{Delta, Epsilon, Mu, Scale};
 use composition::Composition;
 use grid::GridLaw;
 use libm::sqrt;
@@ -78,7 +78,7 @@ pub enum PlannedNoise {
 /// A plan that was fixed before anything was drawn.
 #[derive(Debug, Clone)]
 pub struct FixedPlan {
-    mu: f64,
+    mu: Mu,
     mixed: Option<Composition>,
 }
 
@@ -88,7 +88,7 @@ impl FixedPlan {
 
     /// The composition of all of `noises`.
     ///
-    /// Refuses shifts or numbers that are negative or not finite, and Laplace plans so long that the grid would have more
+    /// Refuses shifts or numbers that are negative or not finite, Gaussian plans whose μ is above 10^150, and Laplace plans so long that the grid would have more
     /// than 2^26 points (a loss of some thousand nats).
     pub fn new(noises: &[PlannedNoise]) -> Result<Self, Error> {
         let mut mu_squared = 0.0;
@@ -106,9 +106,9 @@ impl FixedPlan {
                 }
             }
         }
-        let mu = sqrt(mu_squared) * (1.0 + 1e-14);
-        if !parts.is_empty() && mu > 0.0 {
-            parts.push((GridLaw::gaussian(mu, Self::GRID)?, 1));
+        let mu = Mu::new(sqrt(mu_squared) * (1.0 + 1e-14))?;
+        if !parts.is_empty() && mu.get() > 0.0 {
+            parts.push((GridLaw::gaussian(mu.get(), Self::GRID)?, 1));
         }
         let mixed = if parts.is_empty() { None } else { Some(Composition::of(&parts)?) };
         Ok(Self { mu, mixed })
@@ -122,10 +122,10 @@ impl FixedPlan {
         }
     }
 
-    /// An upper bound on δ at `epsilon` >= 0.
-    pub fn delta(&self, epsilon: f64) -> f64 {
+    /// An upper bound on δ at `epsilon`.
+    pub fn delta(&self, epsilon: Epsilon) -> f64 {
         match &self.mixed {
-            Some(law) => law.delta(epsilon),
+            Some(law) => law.delta(epsilon.get()),
             None => gaussian_delta(self.mu, epsilon),
         }
     }

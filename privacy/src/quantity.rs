@@ -6,6 +6,7 @@
 //! | [`Delta`] | δ | probability | 0 < δ < 1 |
 //! | [`RdpOrder`] | α | none | finite, > 1 |
 //! | [`RdpCurve`] | R(α) | nats | finite, >= 0, on a list of orders |
+//! | [`Mu`] | μ of Gaussian DP | none | 0 to 10^150 |
 //! | [`Scale`] | σ or b | votes, real | finite, > 0 |
 //! | [`FilterOrder`] | ω | none, integer | 2 to 64 from a fixed list, or 0 for no limit |
 //! | [`Rho`] | ρ | 2^-40 nats of zCDP, integer | 0 to 2^64 - 1 units (2^24 nats) |
@@ -45,6 +46,11 @@ pub struct Delta(f64);
 #[serde(try_from = "f64", into = "f64")]
 pub struct RdpOrder(f64);
 
+/// The parameter μ of Gaussian differential privacy (Dong, Roth and Su 2022): from 0 to 10^150, so that its square is finite.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Mu(f64);
+
 impl Epsilon {
     /// Checks `value`, in nats.
     pub fn new(value: f64) -> Result<Self, Error> {
@@ -66,6 +72,19 @@ impl Delta {
     }
 
     /// The value, a probability.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Mu {
+    /// Checks `value`.
+    pub fn new(value: f64) -> Result<Self, Error> {
+        let fix = "give a number from 0 to 1e150, such as 1.0: use more noise or fewer queries";
+        in_range("mu", value, |x| (0.0..=1e150).contains(&x), fix).map(Self)
+    }
+
+    /// The value.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -134,7 +153,7 @@ macro_rules! convert_through_new {
         }
     )*};
 }
-convert_through_new!(Epsilon, Delta, RdpOrder, Scale);
+convert_through_new!(Epsilon, Delta, Mu, RdpOrder, Scale);
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,11 @@
 //!
 //! Papernot et al. 2018, Appendices B and C. For fixed (σ, K, α), **chosen before any vote is seen**, the Theorem 6 cost is a
 //! function β(q) of the bound q on a wrong answer; one vote changes q at most to B_U(q) or B_L(q). [`GnMaxSensitivity`] gives
-//! the largest change of β within d further moved votes, for each d; sums of these over queries, discounted by e^(-βd), are
-//! the smooth sensitivity SS (Nissim, Raskhodnikova and Smith 2007), and publishing R + SS·N(0, σ_ss²) itself costs
-//! [`release_cost`], which is more than their Theorem 23 says. [`SanitisedRelease`] draws it; its parameters are fixed before.
+//! the largest change of β within d further moved votes, for each d, and [`ThresholdSensitivity`] that of a threshold test; sums of
+//! these over queries, discounted by e^(-βd), are the smooth sensitivity SS (Nissim, Raskhodnikova and Smith 2007), and publishing
+//! R + SS·N(0, σ_ss²) itself costs [`release_cost`], which is more than their Theorem 23 says. [`SanitisedRelease`] draws it; its
+//! parameters are fixed before. A cost, its order and its local sensitivities are one value, [`SensitiveCost`], and nothing else can
+//! be released.
 //!
 //! The local sensitivities are proven under two conditions on β: it does not fall on \[0, q0\] (C5), and neither does
 //! β(B_U(q)) - β(q) on \[0, B_L(q0)\] (C6). The paper looked at both on a grid; [`GnMaxSensitivity::new`] shows them by interval
@@ -24,18 +26,21 @@
 //! [secret](crate::secret).
 
 mod certificate;
+mod confident;
+mod cost;
 mod interval;
 mod release;
 
+pub use confident::{ConfidentSensitivity, ThresholdSensitivity};
+pub use cost::SensitiveCost;
 pub(crate) use release::sanitised_cost;
 pub use release::{SanitisedRelease, Smoothing, published_release_cost, release_cost};
 
 use crate::Error;
 use crate::counts::{VoteCounts, check_classes};
-use crate::data_dependent::{Theorem6, gnmax_log_q, threshold_rdp};
+use crate::data_dependent::{Theorem6, gnmax_log_q};
 use crate::numerics::{log_normal_cdf, log_sum, normal_quantile};
-use crate::quantity::{RdpOrder, Scale, in_range};
-use crate::secret::Secret;
+use crate::quantity::{RdpOrder, Scale};
 use certificate::{Condition, Cost};
 use libm::{exp, log, log1p};
 use std::f64::consts::SQRT_2;
@@ -44,7 +49,7 @@ use std::f64::consts::SQRT_2;
 #[derive(Debug, Clone)]
 pub struct GnMaxSensitivity {
     sigma: Scale,
-    alpha: f64,
+    order: RdpOrder,
     others: f64,
     log_q0: f64,
     log_q1: f64,
@@ -58,7 +63,7 @@ impl GnMaxSensitivity {
         check_classes(classes)?;
         let mut this = Self {
             sigma,
-            alpha: order.get(),
+            order,
             others: (classes - 1) as f64,
             log_q0: f64::NEG_INFINITY,
             log_q1: f64::NEG_INFINITY,
@@ -81,18 +86,19 @@ impl GnMaxSensitivity {
         self.log_q1
     }
 
-    /// For each distance d = 0, 1, ... below the number of votes: the most that one more moved vote can change the cost, anywhere
-    /// within d moved votes. A shorter list would not be smooth.
+    /// The Theorem 6 cost of one answer at these votes, with the most that one more moved vote can change it for each distance below
+    /// the number of votes. A shorter list would not be smooth.
     ///
     /// Algorithm 3 of the 2018 paper: walk to where the sensitivity is largest, one vote at a time; it stays there.
     ///
     /// Refuses more than [`VOTES_MAX`] votes.
-    pub fn local(&self, counts: &VoteCounts) -> Result<Secret<Vec<f64>>, Error> {
+    pub fn of(&self, counts: &VoteCounts) -> Result<SensitiveCost, Error> {
         let mut sorted = counts.as_slice().to_vec();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         let mut walk = Walk::new(sorted, self.sigma);
         let mut sensitivities = vec![self.plateau; votes(counts)?];
         let mut log_q = gnmax_log_q(counts, self.sigma);
+        let cost = self.cost(log_q);
         let left = log_q > self.log_q0;
         for sensitivity in &mut sensitivities {
             let arrived = if left { log_q <= self.log_q0 } else { self.on_plateau(log_q) };
@@ -103,12 +109,7 @@ impl GnMaxSensitivity {
             walk.step(left);
             log_q = walk.log_q();
         }
-        Ok(Secret::new(sensitivities))
-    }
-
-    /// The Theorem 6 cost of one answer at these votes, in nats: what [`GnMaxSensitivity::local`] is the sensitivity of.
-    pub fn cost_of(&self, counts: &VoteCounts) -> Secret<f64> {
-        Secret::new(self.cost(gnmax_log_q(counts, self.sigma)))
+        Ok(SensitiveCost::new(self.order, cost, sensitivities))
     }
 
     /// The largest change of the cost by one vote at q.
@@ -130,16 +131,17 @@ impl GnMaxSensitivity {
 
     /// α/σ².
     fn independent(&self) -> f64 {
-        self.alpha / (self.sigma.get() * self.sigma.get())
+        self.order.get() / (self.sigma.get() * self.sigma.get())
     }
 
     /// β(q): Theorem 6 below q0, α/σ² from there on.
     fn cost(&self, log_q: f64) -> f64 {
-        let (per_order, independent) = (self.independent() / self.alpha, self.independent());
+        let (per_order, independent) = (self.independent() / self.order.get(), self.independent());
         if log_q >= self.log_q0 {
             return independent;
         }
-        Theorem6::at(log_q, per_order).map_or(independent, |bound| bound.rdp(self.alpha).min(independent))
+        Theorem6::at(log_q, per_order)
+            .map_or(independent, |bound| bound.rdp(self.order.get()).min(independent))
     }
 
     /// ln B_U(q) for `direction` 1, ln B_L(q) for -1: q = (K-1) Φ(z) becomes (K-1) Φ(z ± √2/σ).
@@ -157,9 +159,9 @@ impl GnMaxSensitivity {
 
     /// The largest ln q at which Theorem 6 holds and is below α/σ²; never above -(1 + 1/σ)², where it begins to hold.
     fn crossing(&self) -> f64 {
-        let (per_order, independent) = (self.independent() / self.alpha, self.independent());
+        let (per_order, independent) = (self.independent() / self.order.get(), self.independent());
         let below = |log_q: f64| {
-            Theorem6::at(log_q, per_order).is_some_and(|bound| bound.rdp(self.alpha) < independent)
+            Theorem6::at(log_q, per_order).is_some_and(|bound| bound.rdp(self.order.get()) < independent)
         };
         let edge = 1.0 + 1.0 / self.sigma.get();
         let mut high = -edge * edge;
@@ -181,14 +183,14 @@ impl GnMaxSensitivity {
     fn check_conditions(&self) -> Result<(), Error> {
         // q0 is where bisection found it; a little beyond costs nothing.
         let highest = self.z(self.log_q0) * (1.0 - 1e-9);
-        let cost = Cost { sigma: self.sigma.get(), others: self.others, alpha: self.alpha };
+        let cost = Cost { sigma: self.sigma.get(), others: self.others, alpha: self.order.get() };
         cost.certify(highest).map_err(|condition| Error::Uncertified {
             condition: match condition {
                 Condition::C5 => "C5",
                 Condition::C6 => "C6",
             },
             sigma: self.sigma.get(),
-            order: self.alpha,
+            order: self.order.get(),
         })
     }
 }
@@ -258,42 +260,6 @@ impl Walk {
     }
 }
 
-/// The same for the Theorem 6 cost of a threshold test: for each d, the larger step of the cost at the largest count ± d.
-///
-/// Refuses a threshold that is no finite number, and more than [`VOTES_MAX`] votes.
-pub fn threshold_local(
-    counts: &VoteCounts,
-    threshold: f64,
-    sigma1: Scale,
-    order: RdpOrder,
-) -> Result<Secret<Vec<f64>>, Error> {
-    let teachers = votes(counts)?;
-    let threshold = in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
-    let table: Vec<f64> = (0..=teachers)
-        .flat_map(|largest| threshold_rdp(largest as f64, threshold, sigma1, &[order]))
-        .collect();
-    let step = |at: usize| {
-        let up = table.get(at + 1).map_or(0.0, |above| (above - table[at]).abs());
-        let down = if at > 0 { (table[at] - table[at - 1]).abs() } else { 0.0 };
-        up.max(down)
-    };
-    let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
-    // At most their sum.
-    let largest = usize::try_from(largest).unwrap_or(teachers);
-    // Votes at distance exactly d have a largest count of largest ± d, as long as there are such votes.
-    // The last vote vector on either side adds no step that its neighbour did not have.
-    let reach = (teachers - largest).max(largest);
-    let at = |d: usize| {
-        if d >= reach {
-            return 0.0;
-        }
-        let above = if largest + d <= teachers { step(largest + d) } else { 0.0 };
-        let below = if largest > d { step(largest - d) } else { 0.0 };
-        above.max(below)
-    };
-    Ok(Secret::new((0..teachers).map(at).collect()))
-}
-
 /// All votes: as many moves reach every vote vector.
 fn votes(counts: &VoteCounts) -> Result<usize, Error> {
     let votes = counts.as_slice().iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
@@ -306,34 +272,6 @@ fn votes(counts: &VoteCounts) -> Result<usize, Error> {
 
 /// The most votes whose local sensitivities are listed.
 pub const VOTES_MAX: usize = 1 << 20;
-
-/// The sum of costs over queries, in nats.
-pub fn total_cost(costs: impl IntoIterator<Item = Secret<f64>>) -> Secret<f64> {
-    Secret::new(costs.into_iter().map(|cost| *cost.inside()).sum())
-}
-
-/// The sum of local sensitivities over queries, distance by distance: one teacher can move in all of them. Shorter lists
-/// count as 0 beyond their end.
-pub fn total(locals: impl IntoIterator<Item = Secret<Vec<f64>>>) -> Secret<Vec<f64>> {
-    let mut sum = Vec::new();
-    for local in locals {
-        let local = local.inside();
-        sum.resize(sum.len().max(local.len()), 0.0);
-        for (sum, sensitivity) in sum.iter_mut().zip(local) {
-            *sum += sensitivity;
-        }
-    }
-    Secret::new(sum)
-}
-
-/// SS_β = max over d of e^(-βd) LS(d), for local sensitivities summed over all queries (one teacher can move in all).
-///
-/// Refuses a β that is not above 0: it would discount nothing, or not be a number.
-pub fn smooth(local: &Secret<Vec<f64>>, beta: f64) -> Result<Secret<f64>, Error> {
-    let beta = in_range("beta", beta, |beta| beta > 0.0, "give a number above 0, such as 0.02")?;
-    let discounted = |(d, sensitivity): (usize, &f64)| exp(-beta * d as f64) * sensitivity;
-    Ok(Secret::new(local.inside().iter().enumerate().map(discounted).fold(0.0, f64::max)))
-}
 
 /// More than the relative error of ln B_L(q0).
 const RELATIVE_ROUNDING: f64 = 1e-12;
@@ -378,9 +316,10 @@ mod tests {
             let (scale, order) = (Scale::new(sigma).unwrap(), RdpOrder::new(alpha).unwrap());
             let known = GnMaxSensitivity::new(scale, here.len(), order).unwrap();
             let [here, there] = [here, there].map(|counts| VoteCounts::new(counts).unwrap());
-            let apart = (known.cost_of(&here).inside() - known.cost_of(&there).inside()).abs();
-            for counts in [&here, &there] {
-                let smooth = smooth(&known.local(counts).unwrap(), 0.02).unwrap();
+            let costs = [here, there].map(|counts| known.of(&counts).unwrap());
+            let apart = (costs[0].nats().inside() - costs[1].nats().inside()).abs();
+            for cost in costs {
+                let smooth = cost.smooth(0.02).unwrap();
                 assert!(apart <= *smooth.inside(), "{sigma}, {alpha}: {apart} above {}", smooth.inside());
             }
         }
@@ -391,7 +330,7 @@ mod tests {
         let known = GnMaxSensitivity::new(Scale::new(40.0).unwrap(), 2, RdpOrder::new(4.0).unwrap()).unwrap();
         for votes in [vec![(1 << 20) + 1, 0], vec![1 << 52, 1 << 52]] {
             let counts = VoteCounts::new(votes).unwrap();
-            assert!(matches!(known.local(&counts), Err(Error::OutOfRange { field: "votes", .. })));
+            assert!(matches!(known.of(&counts), Err(Error::OutOfRange { field: "votes", .. })));
         }
     }
 }

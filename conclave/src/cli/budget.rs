@@ -33,10 +33,19 @@ enum Action {
 
 /// Runs one of the actions.
 pub fn run(args: BudgetArgs, console: &Console) -> Result<Exit, Fault> {
-    match args.action {
+    let done = match args.action {
         Action::Account(args) => account::run(&args, console),
         Action::Plan(args) => plan::run(&args, console),
-    }
+    };
+    done.map_err(by_flag)
+}
+
+/// The library names a quantity; whoever typed it knows the flag.
+fn by_flag(fault: Fault) -> Fault {
+    let flags = ["sigma", "sigma1", "scale", "threshold", "at", "teachers", "classes", "queries"];
+    let field =
+        if flags.contains(&fault.field.as_str()) { format!("--{}", fault.field) } else { fault.field };
+    Fault { field, ..fault }
 }
 
 /// A mechanism that votes can be priced under: those of campaigns, and those that only the library draws.

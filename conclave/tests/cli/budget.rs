@@ -233,7 +233,112 @@ fn what_has_no_meaning_is_refused_with_the_way_out() {
         let flags = ["--mechanism", "gnmax", "--sigma", sigma, "--delta", "1e-5"];
         assert!(with(&good, &flags).contains("--sigma"), "{sigma}");
     }
-    assert!(with(&good, &["--mechanism", "gnmax", "--sigma", "4", "--delta", "1"]).contains("--delta"));
+    for delta in ["0", "1", "-1", "nan", "inf"] {
+        let flags = ["--mechanism", "gnmax", "--sigma", "4", "--delta", delta];
+        assert!(with(&good, &flags).contains(" --delta "), "{delta}");
+    }
+    for orders in ["0.5", "-2", "nan", "inf", "2,1", "2,,4"] {
+        assert!(
+            with(&good, &[&gnmax[..], &["--orders", orders]].concat()).contains(" --orders "),
+            "{orders}"
+        );
+    }
+    for (mechanism, flag, others) in [
+        ("lnmax", "--scale", &[][..]),
+        ("exponential", "--scale", &[]),
+        ("permute-and-flip", "--scale", &[]),
+        ("confident-gnmax", "--sigma", &["--sigma1", "4", "--threshold", "4"]),
+        ("confident-gnmax", "--sigma1", &["--sigma", "4", "--threshold", "4"]),
+        ("confident-gnmax", "--threshold", &["--sigma", "4", "--sigma1", "4"]),
+    ] {
+        for value in ["nan", "inf", "0", "-1"] {
+            let flags = [&["--mechanism", mechanism, "--delta", "1e-5", flag, value], others].concat();
+            assert!(with(&good, &flags).contains(&format!(" {flag} ")), "{mechanism} {flag} {value}");
+        }
+    }
+    let wide = scratch.file("wide.csv", vec!["0"; 1_000_001].join(",").as_bytes());
+    assert!(with(&wide, &gnmax).contains("classes is 1000001"));
+}
+
+#[test]
+fn noise_so_little_that_its_cost_cannot_be_written_down_is_refused_by_its_flag_and_in_finite_time() {
+    let scratch = Scratch::new();
+    let votes = scratch.file("votes.csv", b"3,4\n5,6\n");
+    let fixed =
+        ["budget", "account", "--format", "json", "--votes", &votes, "--delta", "1e-5", "--answered", "all"];
+    for (mechanism, flag, others, accountants) in [
+        ("gnmax", "--sigma", &[][..], &["pld", "gdp", "zcdp", "rdp", "exact", "exact-worst-case"][..]),
+        (
+            "confident-gnmax",
+            "--sigma1",
+            &["--sigma", "4", "--threshold", "4"],
+            &["pld", "gdp", "zcdp", "rdp"],
+        ),
+        (
+            "confident-gnmax",
+            "--sigma",
+            &["--sigma1", "4", "--threshold", "4"],
+            &["pld", "gdp", "zcdp", "rdp"],
+        ),
+        ("lnmax", "--scale", &[], &["pld", "zcdp"]),
+        ("exponential", "--scale", &[], &["zcdp"]),
+    ] {
+        for accountant in accountants {
+            let asked = ["--mechanism", mechanism, flag, "1e-160", "--accountant", accountant];
+            let output = conclave(&[&fixed[..], &asked[..], others].concat());
+            assert_eq!(output.status.code(), Some(2), "{asked:?}: {}", stdout(&output));
+            let error = json(&output)["error"].clone();
+            assert_eq!(error["field"], flag, "{asked:?}: {error}");
+            assert!(error["fix"].as_str().unwrap().contains("more noise"), "{asked:?}: {error}");
+            assert!(
+                error["value"].as_str().unwrap().parse::<f64>().is_ok_and(|value| value > 0.0),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_plan_refuses_bad_input_by_its_flag() {
+    let scratch = Scratch::new();
+    let zero = scratch.file("zero.csv", b"3,4\n0,0\n");
+    let ragged = scratch.file("ragged.csv", b"3,4\n3,4,5\n");
+    let empty = scratch.file("empty.csv", b"");
+    let good = [
+        ("--teachers", "250"),
+        ("--classes", "2"),
+        ("--queries", "640"),
+        ("--delta", "1e-5"),
+        ("--epsilon", "3"),
+    ];
+    // The same with one flag otherwise; --sigma takes the place of --epsilon.
+    let with = |flag: &str, value: &str| {
+        let others =
+            good.iter().filter(|(name, _)| *name != flag && (flag != "--sigma" || *name != "--epsilon"));
+        let flags = others.flat_map(|(name, value)| [*name, *value]).chain([flag, value]);
+        conclave(&["budget", "plan", "--format", "json"].into_iter().chain(flags).collect::<Vec<_>>())
+    };
+    for (flag, values) in [
+        ("--sigma", &["nan", "inf", "-inf", "0", "-1", "x", "1e-160", "1e308"][..]),
+        ("--epsilon", &["nan", "inf", "0", "-1", "x"]),
+        ("--delta", &["nan", "inf", "0", "1", "-1", "x"]),
+        ("--teachers", &["nan", "0", "-1", "1.5"]),
+        ("--queries", &["nan", "0", "-1", "1.5"]),
+        ("--classes", &["nan", "0", "1", "-1", "1000001", "4294967295"]),
+        ("--vote-model", &[zero.as_str()]),
+        ("--group", &["a:nan:1", "a:0:1", "a:1:nan", "a:1:0", "a:1", ":1:1"]),
+    ] {
+        for value in values {
+            let output = with(flag, value);
+            assert_eq!(output.status.code(), Some(2), "{flag} {value}: {}", stdout(&output));
+            let error = json(&output)["error"].clone();
+            assert_eq!(error["field"], flag, "{value}: {error}");
+            assert!(!error["fix"].as_str().unwrap().is_empty(), "{flag} {value}: {error}");
+        }
+    }
+    for file in [&ragged, &empty] {
+        assert_eq!(with("--vote-model", file).status.code(), Some(2), "{file}");
+    }
 }
 
 #[test]

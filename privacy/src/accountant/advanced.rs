@@ -60,10 +60,7 @@ impl Accountant for AdvancedAccountant {
         let times: f64 = steps.iter().map(|(_, times)| times).sum();
         // As if all cost what the dearest costs: optimal if they do, and now and then the less of the two if they do not.
         let alike = advanced_epsilon(largest, times, delta);
-        Loss {
-            epsilon: alike.min(of_different(&steps, delta)).min(self.basic.loss(delta).epsilon),
-            order: None,
-        }
+        Loss::off_grid(alike.min(of_different(&steps, delta)).min(self.basic.loss(delta).epsilon), None)
     }
 }
 

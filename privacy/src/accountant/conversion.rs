@@ -43,20 +43,24 @@ fn total_variation(rdp: f64) -> f64 {
     libm::sqrt(-libm::expm1(-rdp)) * (1.0 + 8.0 * f64::EPSILON)
 }
 
-/// The smallest ε over the orders of `curve`, rounded up. The tight conversion is 0 where δ covers the whole distance in total
+/// The smallest ε over the orders of `curve`, rounded up, and whether its order is at an end of them. The tight conversion is 0 where δ covers the whole distance in total
 /// variation.
 pub fn rdp_to_epsilon(curve: &RdpCurve, delta: Delta, conversion: Conversion) -> Loss {
     let covered = |(_, rdp): &(RdpOrder, f64)| total_variation(*rdp) <= delta.get();
     if conversion == Conversion::Tight
         && let Some((order, _)) = curve.points().find(covered)
     {
-        return Loss { epsilon: 0.0, order: Some(order.get()) };
+        return Loss::off_grid(0.0, Some(order.get()));
     }
-    let nothing_known = Loss { epsilon: f64::INFINITY, order: None };
-    curve.points().fold(nothing_known, |best, (order, rdp)| {
+    let best = curve.points().fold(Loss::off_grid(f64::INFINITY, None), |best, (order, rdp)| {
         let epsilon = epsilon_at(order.get() - 1.0, rdp, delta, conversion);
-        if epsilon < best.epsilon { Loss { epsilon, order: Some(order.get()) } } else { best }
-    })
+        if epsilon < best.epsilon { Loss::off_grid(epsilon, Some(order.get())) } else { best }
+    });
+    let all = || curve.orders().iter().map(|order| order.get());
+    let ends = [all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max)];
+    // Nothing gives less than 0.
+    let order_at_end = best.epsilon > 0.0 && best.order.is_some_and(|order| ends.contains(&order));
+    Loss { order_at_end, ..best }
 }
 
 /// ε of ρ-zCDP at `delta`: the tight conversion at the best real order, rounded up; 0 for ρ = 0.
@@ -103,15 +107,12 @@ pub(super) fn largest_rho(fits: impl Fn(Rho) -> bool) -> Rho {
 /// [`rho_to_epsilon`] with the order at which it was found (none for ρ = 0).
 pub(crate) fn rho_to_loss(rho: Rho, delta: Delta) -> Loss {
     if rho == Rho::ZERO {
-        return Loss { epsilon: 0.0, order: None };
+        return Loss::off_grid(0.0, None);
     }
     let nats = rho.to_f64_up();
     let order_less_one = best_order_less_one(nats, delta);
     let rdp = nats * (1.0 + order_less_one);
-    Loss {
-        epsilon: epsilon_at(order_less_one, rdp, delta, Conversion::Tight),
-        order: Some(1.0 + order_less_one),
-    }
+    Loss::off_grid(epsilon_at(order_less_one, rdp, delta, Conversion::Tight), Some(1.0 + order_less_one))
 }
 
 /// α - 1 for the order α that minimises ρα + ln(1-1/α) - ln(αδ)/(α-1).

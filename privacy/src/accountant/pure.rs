@@ -35,7 +35,7 @@ impl Accountant for PureAccountant {
     }
 
     fn loss(&self, _delta: Delta) -> Loss {
-        Loss { epsilon: self.epsilon_units.to_f64_up(), order: None }
+        Loss::off_grid(self.epsilon_units.to_f64_up(), None)
     }
 }
 

@@ -41,7 +41,7 @@ impl Accountant for ZcdpAccountant {
     fn loss(&self, delta: Delta) -> Loss {
         match self.conversion {
             Conversion::Tight => rho_to_loss(self.rho, delta),
-            Conversion::Classic => Loss { epsilon: rho_to_epsilon_classic(self.rho, delta), order: None },
+            Conversion::Classic => Loss::off_grid(rho_to_epsilon_classic(self.rho, delta), None),
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Their prices depend on the scale alone, so there is nothing data-dependent to ask, and no exact worst case is known here.
 
 use super::sum::zcdp_loss;
-use super::{Account, AccountantName, ROUNDING};
+use super::{Account, AccountantName, ROUNDING, too_little_noise};
 use crate::Error;
 use crate::accountant::{Conversion, Loss, advanced_epsilon, rdp_to_epsilon};
+use crate::data_dependent::NoisyVote;
 use crate::quantity::{Delta, RdpCurve, RdpOrder, Rho, Scale};
 
 /// A mechanism that answers one class with pure ε = 2/b, in votes.
@@ -40,41 +41,32 @@ impl Selection {
         conversion: Conversion,
     ) -> Result<Account, Error> {
         let (name, scale, rho) = match self {
-            Self::Exponential { scale } => ("the exponential mechanism", scale.get(), 0.5),
-            Self::PermuteAndFlip { scale } => ("permute-and-flip", scale.get(), 2.0),
+            Self::Exponential { scale } => ("the exponential mechanism", scale, 0.5),
+            Self::PermuteAndFlip { scale } => ("permute-and-flip", scale, 2.0),
         };
         let times = queries as f64;
+        let too_little = too_little_noise(&NoisyVote::LnMax { scale });
+        let scale = scale.get();
         let (epsilon, rho) = (2.0 / scale * (1.0 + ROUNDING), rho / (scale * scale) * (1.0 + ROUNDING));
         let loss = match accountant {
-            AccountantName::Pure => Loss { epsilon: times * epsilon * (1.0 + ROUNDING), order: None },
-            AccountantName::Advanced => {
-                Loss { epsilon: advanced_epsilon(epsilon, times, delta), order: None }
-            }
+            AccountantName::Pure => Loss::off_grid(times * epsilon * (1.0 + ROUNDING), None),
+            AccountantName::Advanced => Loss::off_grid(advanced_epsilon(epsilon, times, delta), None),
             AccountantName::Zcdp => {
                 let sum = Rho::from_nats_up(times * rho * (1.0 + ROUNDING));
-                zcdp_loss(sum.ok_or(Error::CostOverflow { field: "rho" })?, delta, conversion)
+                zcdp_loss(sum.ok_or(too_little)?, delta, conversion)
             }
             AccountantName::Rdp => {
                 let cost = |order: &RdpOrder| times * (order.get() * rho).min(epsilon) * (1.0 + ROUNDING);
                 let costs = orders.iter().map(cost).collect();
-                rdp_to_epsilon(&RdpCurve::new(orders.to_vec(), costs)?, delta, conversion)
+                let curve = RdpCurve::new(orders.to_vec(), costs);
+                let curve = curve.map_err(|refusal| if orders.is_empty() { refusal } else { too_little })?;
+                rdp_to_epsilon(&curve, delta, conversion)
             }
             _ => {
                 let fix = "use pure, advanced, zcdp or rdp";
                 return Err(Error::UnsupportedEvent { accountant: accountant.as_str(), event: name, fix });
             }
         };
-        let ends = [orders.first(), orders.last()].map(|end| end.map(|order| order.get()));
-        Ok(Account {
-            accountant,
-            queries,
-            answered: times,
-            loss,
-            order_at_end: accountant == AccountantName::Rdp
-                && loss.order.is_some()
-                && ends.contains(&loss.order),
-            publishable: true,
-            cost_publishable: true,
-        })
+        Ok(Account { accountant, queries, answered: times, loss, publishable: true, cost_publishable: true })
     }
 }

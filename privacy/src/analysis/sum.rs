@@ -1,6 +1,6 @@
 //! The sum of what queries cost, by each accountant in its own measure.
 
-use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING};
+use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING, too_little_noise};
 use crate::Error;
 use crate::accountant::Conversion;
 use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
@@ -91,15 +91,18 @@ impl<'a> Sum<'a> {
     pub(super) fn account(&self) -> Result<Account, Error> {
         let by_votes =
             self.confident() && matches!(self.question.answered, Answered::Expected | Answered::Joint);
-        let loss = self.loss()?;
-        let (first, last) = (self.question.orders.first(), self.question.orders.last());
-        let ends = [first, last].map(|end| end.map(|order| order.get()));
+        let loss = self.loss().map_err(|refusal| match refusal {
+            Error::CostOverflow { .. } => too_little_noise(&self.question.mechanism),
+            Error::NotFinite { field: "mu", .. } | Error::OutOfRange { field: "mu", .. } => {
+                too_little_noise(&self.question.mechanism)
+            }
+            other => other,
+        })?;
         Ok(Account {
             accountant: self.accountant,
             queries: self.queries,
             answered: self.answered,
             loss,
-            order_at_end: self.accountant.on_grid() && loss.order.is_some() && ends.contains(&loss.order),
             publishable: self.accountant.cost_publishable() && !by_votes,
             cost_publishable: self.accountant.cost_publishable(),
         })
@@ -111,16 +114,16 @@ impl<'a> Sum<'a> {
         Ok(match self.accountant {
             AccountantName::Pure => {
                 let epsilon = 2.0 * queries / mechanism.argmax().scale() * (1.0 + ROUNDING);
-                Loss { epsilon, order: None }
+                Loss::off_grid(epsilon, None)
             }
             AccountantName::Advanced => {
                 let each = 2.0 / mechanism.argmax().scale() * (1.0 + ROUNDING);
-                Loss { epsilon: advanced_epsilon(each, queries, *delta), order: None }
+                Loss::off_grid(advanced_epsilon(each, queries, *delta), None)
             }
             AccountantName::Zcdp => zcdp_loss(self.zcdp(queries, answered)?, *delta, *conversion),
             // Gaussians compose to one Gaussian, whether their number is fixed before (a plan) or not (a filter).
             AccountantName::Pld | AccountantName::Gdp => {
-                Loss { epsilon: FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), order: None }
+                Loss::off_grid(FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), None)
             }
             _ => {
                 let mut rdp = self.rdp.clone();
@@ -138,7 +141,11 @@ impl<'a> Sum<'a> {
                 // Each of the additions may have lost half a unit in the last place.
                 let up = 1.0 + 2.0 * f64::EPSILON * (queries + 4.0);
                 let rdp = rdp.into_iter().map(|cost| cost * up).collect();
-                let curve = RdpCurve::new(self.question.orders.clone(), rdp)?;
+                let overflow = |refusal| match refusal {
+                    Error::RdpCurve { orders, .. } if orders > 0 => Error::CostOverflow { field: "rdp" },
+                    other => other,
+                };
+                let curve = RdpCurve::new(self.question.orders.clone(), rdp).map_err(overflow)?;
                 rdp_to_epsilon(&curve, *delta, *conversion)
             }
         })
@@ -178,7 +185,7 @@ pub(super) fn zcdp_loss(rho: Rho, delta: Delta, conversion: Conversion) -> Loss 
         Conversion::Tight => rho_to_loss(rho, delta),
         Conversion::Classic => {
             let order = 1.0 + sqrt(-log(delta.get()) / rho.to_f64_up());
-            Loss { epsilon: rho_to_epsilon_classic(rho, delta), order: order.is_finite().then_some(order) }
+            Loss::off_grid(rho_to_epsilon_classic(rho, delta), order.is_finite().then_some(order))
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::Significance;
 use super::binomial::{log_mass, log_upper_tail};
 use crate::Error;
-use crate::quantity::Delta;
+use crate::quantity::{Delta, Epsilon};
 use libm::{exp, log1p};
 
 /// The guesses about one run.
@@ -39,7 +39,7 @@ impl OneRun {
     /// The largest ε, in nats and rounded down, that is refuted: a mechanism that is (ε', δ)-DP has ε' above it, except with probability
     /// `significance`. 0 if nothing is refuted.
     pub fn epsilon(&self, delta: Option<Delta>, significance: Significance) -> f64 {
-        let refuted = |epsilon: f64| self.p_value(epsilon, delta) < significance.get();
+        let refuted = |epsilon: f64| self.p_value_at(epsilon, delta) < significance.get();
         let (mut low, mut high) = (0.0, 1.0);
         while refuted(high) && high < EPSILON_MAX {
             (low, high) = (high, 2.0 * high);
@@ -52,7 +52,11 @@ impl OneRun {
     }
 
     /// How probable at least so many right guesses are under (ε, δ)-DP, at most; rounded up.
-    pub fn p_value(&self, epsilon: f64, delta: Option<Delta>) -> f64 {
+    pub fn p_value(&self, epsilon: Epsilon, delta: Option<Delta>) -> f64 {
+        self.p_value_at(epsilon.get(), delta)
+    }
+
+    fn p_value_at(&self, epsilon: f64, delta: Option<Delta>) -> f64 {
         let right = exp(-log1p(exp(-epsilon)));
         let beta = exp(log_upper_tail(self.right, self.guesses, right));
         let slack =

@@ -8,7 +8,7 @@ use crate::numerics::exp_minus_tangent;
 use libm::{exp, expm1, log, log1p};
 
 /// One outcome, or several of the same probabilities, under two laws p and q.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Pair {
     /// How many outcomes.
     times: f64,

@@ -9,6 +9,7 @@ use crate::numerics::widen_up;
 use crate::quantity::{RdpOrder, Scale};
 use libm::exp;
 use std::collections::HashMap;
+use std::fmt;
 
 /// Exact costs, two-sided, at a fixed list of orders.
 ///
@@ -21,7 +22,6 @@ use std::collections::HashMap;
 /// between these votes and any one neighbour by at most e^ε except with probability δ. It is a property of these votes,
 /// private itself, and no differential-privacy guarantee. If queries are chosen adaptively, one order fixed beforehand
 /// still bounds the loss by Ville's inequality, with the classic conversion; nothing else does.
-#[derive(Debug)]
 pub struct ExactArgmax {
     laws: Laws,
     noise: ArgmaxNoise,
@@ -30,7 +30,7 @@ pub struct ExactArgmax {
     memo: HashMap<Vec<(u64, u64)>, Vec<f64>>,
 }
 
-/// The exact cost of the threshold test alone and of threshold and argmax together.
+/// The threshold test of a mechanism.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Test {
     pub(super) threshold: f64,
@@ -121,6 +121,13 @@ impl ExactArgmax {
             ArgmaxNoise::Gaussian(_) => scales <= GAUSSIAN_RANGE,
             ArgmaxNoise::Laplace(_) => scales <= LAPLACE_RANGE && self.noise.scale() >= LAPLACE_SCALE_MIN,
         }
+    }
+}
+
+/// The noise, and nothing that it remembers of the votes.
+impl fmt::Debug for ExactArgmax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExactArgmax").field("noise", &self.noise).finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,7 @@ impl ArgmaxNoise {
 }
 
 /// Classes with equal counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Group {
     pub(super) count: u64,
     pub(super) classes: f64,
@@ -54,21 +54,20 @@ pub(super) fn groups(counts: &VoteCounts) -> Vec<Group> {
 }
 
 /// A neighbour: what its largest count gains, and where its outcomes are in the list of pairs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Neighbour {
     pub(super) largest_gains: f64,
     pub(super) outcomes: std::ops::Range<usize>,
 }
 
 /// All neighbours of some counts with their laws (p at the counts, q at the neighbour).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Neighbourhood {
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) pairs: Vec<Pair>,
 }
 
 /// Tables for one noise, kept between queries.
-#[derive(Debug)]
 pub(super) struct Laws {
     noise: ArgmaxNoise,
     /// For Gaussian noise: the number of classes that the nodes fit, and a column per distance from the largest count.
@@ -78,7 +77,7 @@ pub(super) struct Laws {
 }
 
 /// What a class contributes at each node, by its count n (or n ± 1 for the ends of a move).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Column {
     /// Φ(x-n).
     cdf: Vec<f64>,

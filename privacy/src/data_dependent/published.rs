@@ -164,7 +164,7 @@ const ROUNDING: f64 = 1e-13;
 const FAR: f64 = 30.0;
 
 /// Costs of argmax steps by the sorted gaps, on which alone they depend.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Memo {
     by_log_q: HashMap<u64, Vec<f64>>,
 }
@@ -205,6 +205,7 @@ mod tests {
         logq: serde_json::Value,
         sigma: f64,
         rdp_dep_mp: Vec<String>,
+        rdp_dep_tfp: Vec<f64>,
     }
 
     #[test]
@@ -212,20 +213,25 @@ mod tests {
         let oracle: Oracle =
             serde_json::from_str(include_str!("../../tests/vectors/gnmax_rdp_from_logq.json")).unwrap();
         let orders: Vec<_> = oracle.orders.iter().map(|order| RdpOrder::new(*order).unwrap()).collect();
+        assert_eq!(oracle.cases.len(), 112);
         for case in oracle.cases {
             let log_q = case.logq.as_f64().unwrap_or(f64::NEG_INFINITY);
             let found = gaussian_rdp(log_q, Scale::new(case.sigma).unwrap(), &orders);
-            for ((found, expected), order) in found.iter().zip(&case.rdp_dep_mp).zip(&oracle.orders) {
+            assert!([case.rdp_dep_mp.len(), case.rdp_dep_tfp.len(), found.len()] == [oracle.orders.len(); 3]);
+            let both = case.rdp_dep_mp.iter().zip(&case.rdp_dep_tfp);
+            for ((found, (expected, tfp)), order) in found.iter().zip(both).zip(&oracle.orders) {
                 let expected: f64 = expected.parse().unwrap();
                 let name =
                     format!("ln q {log_q}, sigma {}, order {order}: {found:e}, not {expected:e}", case.sigma);
                 assert!((found - expected).abs() <= 1e-10 * expected + 1e-300, "{name}");
+                assert!((found - tfp).abs() <= 1e-9 * tfp + 1e-300, "{name}, and not {tfp:e}");
             }
         }
     }
 
     #[derive(Deserialize)]
     struct Bounds {
+        #[serde(alias = "gnmax_cases")]
         cases: Vec<Bound>,
     }
 
@@ -234,7 +240,9 @@ mod tests {
         votes: Vec<u64>,
         #[serde(alias = "lambda")]
         sigma: f64,
-        logq_mp: String,
+        /// With 25 digits.
+        logq_mp: Option<String>,
+        #[serde(alias = "logq")]
         logq_tfp: f64,
     }
 
@@ -245,13 +253,16 @@ mod tests {
         let oracle = |text| serde_json::from_str::<Bounds>(text).unwrap().cases;
         let gnmax = oracle(include_str!("../../tests/vectors/gnmax_rdp.json"));
         let lnmax = oracle(include_str!("../../tests/vectors/lnmax.json"));
-        for (cases, log_q) in [(gnmax, gnmax_log_q as LogQ), (lnmax, lnmax_log_q)] {
-            assert!(cases.len() >= 10);
+        let smooth = oracle(include_str!("../../tests/vectors/smooth_sensitivity.json"));
+        assert_eq!([gnmax.len(), lnmax.len(), smooth.len()], [87, 86, 11]);
+        for (cases, log_q) in [(gnmax, gnmax_log_q as LogQ), (lnmax, lnmax_log_q), (smooth, gnmax_log_q)] {
             for case in cases {
                 let counts = VoteCounts::new(case.votes).unwrap();
                 let found = log_q(&counts, Scale::new(case.sigma).unwrap());
-                let expected: f64 = case.logq_mp.parse().unwrap();
-                assert!((found / expected - 1.0).abs() < 1e-10, "{counts:?}: {found}, not {expected}");
+                if let Some(expected) = case.logq_mp {
+                    let expected: f64 = expected.parse().unwrap();
+                    assert!((found / expected - 1.0).abs() < 1e-10, "{counts:?}: {found}, not {expected}");
+                }
                 assert!(
                     (found / case.logq_tfp - 1.0).abs() < 1e-9,
                     "{counts:?}: {found}, not {}",

@@ -25,7 +25,7 @@ use libm::{exp, log, sqrt};
 use std::f64::consts::PI;
 
 /// Places and weights.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Nodes {
     pub(super) places: Vec<f64>,
     pub(super) weights: Vec<f64>,

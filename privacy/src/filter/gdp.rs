@@ -12,7 +12,7 @@
 use super::allowance::Allowance;
 use crate::Error;
 use crate::pld::{gaussian_delta, gaussian_epsilon};
-use crate::quantity::{Delta, Epsilon, MuSquared, Scale};
+use crate::quantity::{Delta, Epsilon, Mu, MuSquared, Scale};
 use libm::sqrt;
 
 /// Admits Gaussian steps while Σμ² stays within its cap.
@@ -27,8 +27,7 @@ impl GdpFilter {
 
     /// The largest cap whose answers are (ε, δ)-DP, rounded down.
     pub fn for_target(epsilon: Epsilon, delta: Delta) -> Self {
-        let fits =
-            |units: u64| gaussian_delta(mu(MuSquared::from_units(units)), epsilon.get()) <= delta.get();
+        let fits = |units: u64| gaussian_delta(mu(MuSquared::from_units(units)), epsilon) <= delta.get();
         // Invariant: `low` fits. Whatever is returned does.
         let (mut low, mut high) = (0, u64::MAX);
         while high - low > 1 {
@@ -82,6 +81,6 @@ impl GdpFilter {
 }
 
 /// μ, rounded up.
-fn mu(squared: MuSquared) -> f64 {
-    sqrt(squared.to_f64_up()).next_up()
+fn mu(squared: MuSquared) -> Mu {
+    Mu::new(sqrt(squared.to_f64_up()).next_up()).expect("the root of an amount below 2^24")
 }

@@ -8,10 +8,9 @@ use super::{Weight, WeightGrid};
 use crate::Error;
 use crate::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
 use crate::calibrate::{estimate, refine};
-use crate::counts::VoteCounts;
 use crate::data_dependent::NoisyVote;
 use crate::event::PrivacyEvent;
-use crate::planning::{expectations, readable, record, scaled};
+use crate::planning::{PublicVotes, expectations, readable, record};
 use crate::quantity::{Lattice, NoiseScale, Rho, Scale, in_range};
 use crate::unit::Sensitivity;
 use libm::{floor, sqrt};
@@ -147,7 +146,7 @@ impl<'a> Planner<'a> {
         Ok(Design { method: Method::Vanishing, grid: PLAIN, sigma, parts })
     }
 
-    pub(super) fn plan(&self, design: &Design, model: &[VoteCounts]) -> Result<IndividualPlan, Error> {
+    pub(super) fn plan(&self, design: &Design, model: &PublicVotes) -> Result<IndividualPlan, Error> {
         let Design { method, grid, sigma, ref parts } = *design;
         let charge = |(part, cap): (&Part, &Rho)| {
             let per_query = self.price(grid, sigma, *part)?;
@@ -182,7 +181,7 @@ impl<'a> Planner<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2^32 votes")]
         let whole = votes.round().max(1.0) as u32;
         let mechanism = NoisyVote::GnMax { sigma };
-        let (_, agreement) = expectations(&mechanism, &scaled(model, whole)?);
+        let (_, agreement) = expectations(&mechanism, &model.scaled_to(whole)?);
         Ok(IndividualPlan { method, sigma, teachers, votes, agreement, groups })
     }
 

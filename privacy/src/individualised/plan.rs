@@ -4,7 +4,7 @@
 
 use super::design::Planner;
 use crate::Error;
-use crate::counts::VoteCounts;
+use crate::planning::PublicVotes;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Rho, Scale, in_range};
 
 /// Records that are protected alike.
@@ -113,9 +113,9 @@ impl IndividualPlan {
 
 /// A plan by every [`Method`], the most right answers first, equal ones with the simpler method first.
 ///
-/// `model` has at least one histogram, public or made up. Refuses shares that do not add up to one or are of less than one teacher, and
+/// Refuses shares that do not add up to one or are of less than one teacher, and
 /// budgets that no noise fits.
-pub fn plans(target: &IndividualTarget<'_>, model: &[VoteCounts]) -> Result<Vec<IndividualPlan>, Error> {
+pub fn plans(target: &IndividualTarget<'_>, model: &PublicVotes) -> Result<Vec<IndividualPlan>, Error> {
     let planner = Planner::new(target)?;
     let designs = [planner.uniform()?, planner.upsampling()?, planner.weighting()?, planner.vanishing()?];
     let mut plans =

@@ -229,7 +229,8 @@ const ROUNDING: f64 = 1e-12;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pld::gaussian_delta;
+    use crate::pld::gaussian::delta_at;
+    use crate::quantity::Mu;
 
     #[test]
     fn one_laplace_release_has_its_closed_form() {
@@ -247,8 +248,9 @@ mod tests {
         for mu in [0.3, 1.0, 3.0] {
             let law = Composition::of(&[(GridLaw::gaussian(mu, 1e-4).unwrap(), 1)]).unwrap();
             for epsilon in [0.1, 1.0, 3.0] {
-                let (found, exact) = (law.delta(epsilon), gaussian_delta(mu, epsilon));
-                let above = gaussian_delta(mu, epsilon - 1.1e-4) * (1.0 + 1e-6) + 1e-18;
+                let exact_at = |epsilon| delta_at(Mu::new(mu).unwrap(), epsilon);
+                let (found, exact) = (law.delta(epsilon), exact_at(epsilon));
+                let above = exact_at(epsilon - 1.1e-4) * (1.0 + 1e-6) + 1e-18;
                 assert!(
                     found >= exact * (1.0 - 1e-9) && found <= above,
                     "{mu} {epsilon}: {found:e}, not {exact:e}"

@@ -89,7 +89,8 @@ pub(super) fn in_grid(points: f64) -> Result<i64, Error> {
 }
 
 pub(super) fn check_length(points: f64) -> Result<(), Error> {
-    if points > LENGTH_MAX {
+    // A number of points that is none is too many.
+    if points.is_nan() || points > LENGTH_MAX {
         return Err(Error::CostOverflow { field: "privacy loss grid" });
     }
     Ok(())

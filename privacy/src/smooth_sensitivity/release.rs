@@ -21,12 +21,11 @@
 //! or different scales s, the sum over a shifted lattice is at most that over the lattice itself, which is its integral times less than
 //! 1 + 3e^(-2π²s²), so the lattice law costs no more than the formula (s is 2^12 steps at the very least).
 
-use super::smooth;
+use super::cost::SensitiveCost;
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::noise::{NoiseGenerator, discrete_gaussian};
 use crate::quantity::{Lattice, NoiseScale, RdpOrder, Scale, in_range};
-use crate::secret::Secret;
 use libm::{ceil, exp, log, log1p, round};
 
 /// β of a smooth sensitivity, in whole units of 2^-20.
@@ -95,16 +94,16 @@ impl SanitisedRelease {
 
     /// The cost with its noise, in nats: may be published once [`SanitisedRelease::event`] is charged. May be negative.
     ///
-    /// `cost` is in nats at the order of this release, of the queries that were answered, unweighted; `local` its local sensitivities by
-    /// distance, all queries together. A cost is cut to 0 to 2^20 nats, and a sensitivity above 2^20 counts as that: far beyond what an
-    /// account admits. Cut costs are no further apart than the cut sensitivities.
+    /// `cost` is that of all queries together, of those that were answered, unweighted. Refuses one at another order than that of this
+    /// release. A cost is cut to 0 to 2^20 nats, and a sensitivity above 2^20 counts as that: far beyond what an account admits. Cut
+    /// costs are no further apart than the cut sensitivities.
     pub fn release<G: NoiseGenerator + ?Sized>(
         &self,
-        cost: &Secret<f64>,
-        local: &Secret<Vec<f64>>,
+        cost: &SensitiveCost,
         generator: &mut G,
     ) -> Result<f64, Error> {
-        let smooth = smooth(local, self.beta.get())?;
+        cost.check(self.order)?;
+        let (smooth, cost) = (cost.smooth(self.beta.get())?, cost.nats());
         // A cost that is no number is the largest: a refusal would tell about the votes.
         let cost = if cost.inside().is_nan() { COST_MAX } else { cost.inside().clamp(0.0, COST_MAX) };
         let sensitivity = (*smooth.inside() * (1.0 + ROUNDING)).clamp(LEAST, COST_MAX) + 2.0 / STEPS_PER_NAT;
@@ -237,8 +236,8 @@ mod tests {
                 let mut counts = vec![0; 10];
                 (counts[0], counts[1]) = (top, 250 - top);
                 let counts = VoteCounts::new(counts).unwrap();
-                let smooth = smooth(&known.local(&counts).unwrap(), beta).unwrap();
-                (*known.cost_of(&counts).inside(), *smooth.inside())
+                let cost = known.of(&counts).unwrap();
+                (*cost.nats().inside(), *cost.smooth(beta).unwrap().inside())
             });
             // Both ways round, since either may be the larger.
             let between = |(f, s): (f64, f64), (g, t): (f64, f64)| {

@@ -1,5 +1,6 @@
 //! Accountants and conversions say what other implementations say, and never less.
 
+use crate::vectors::stated;
 use conclave_privacy::Error;
 use conclave_privacy::accountant::{
     Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
@@ -80,7 +81,11 @@ struct Published {
 }
 
 fn conversions() -> Conversions {
-    serde_json::from_str(include_str!("../vectors/rdp_to_dp.json")).unwrap()
+    let oracle: Conversions = serde_json::from_str(include_str!("../vectors/rdp_to_dp.json")).unwrap();
+    let found = [oracle.curves.len(), oracle.rho_cases.len(), oracle.delta_cases.len()];
+    let sections = ["curves", "rho_cases", "delta_cases"];
+    assert_eq!(found, sections.map(|section| stated("rdp_to_dp.json", section)));
+    oracle
 }
 
 fn delta(value: f64) -> Delta {
@@ -109,7 +114,6 @@ fn assert_at_or_just_above(name: &str, got: f64, oracle: f64, tolerance: f64) {
 #[test]
 fn rdp_curves_convert_as_the_oracle_says_and_never_to_less() {
     let oracle = conversions();
-    assert_eq!(oracle.curves.len(), 44);
     for case in &oracle.curves {
         let curve = RdpCurve::new(orders(&oracle.orders), case.rdp.clone()).unwrap();
         let classic = rdp_to_epsilon(&curve, delta(case.delta), Conversion::Classic);
@@ -122,7 +126,6 @@ fn rdp_curves_convert_as_the_oracle_says_and_never_to_less() {
 #[test]
 fn delta_at_an_epsilon_is_what_the_oracle_says_and_never_less() {
     let oracle = conversions();
-    assert_eq!(oracle.delta_cases.len(), 44);
     for case in &oracle.delta_cases {
         let rdp = oracle.curves.iter().find(|curve| curve.curve == case.curve).unwrap().rdp.clone();
         let found = rdp_to_delta(
@@ -132,6 +135,28 @@ fn delta_at_an_epsilon_is_what_the_oracle_says_and_never_less() {
         let name = format!("{} at {}: {found:e}, not {:e}", case.curve, case.eps, case.delta);
         assert!(found >= case.delta * (1.0 - 1e-12) && found <= case.delta * (1.0 + 1e-9), "{name}");
     }
+}
+
+#[test]
+fn a_loss_says_whether_its_order_is_at_an_end_of_the_grid_however_that_is_ordered() {
+    for grid in [[2.0, 4.0, 8.0, 16.0], [8.0, 16.0, 2.0, 4.0]] {
+        for (rho, at_end) in [(50.0, true), (0.5, false), (1e-3, true), (0.0, false)] {
+            for conversion in [Conversion::Classic, Conversion::Tight] {
+                let rdp = grid.iter().map(|order| rho * order).collect();
+                let loss =
+                    rdp_to_epsilon(&RdpCurve::new(orders(&grid), rdp).unwrap(), delta(1e-5), conversion);
+                // The classic conversion of nothing is ln(1/δ)/(α-1), which falls with the order.
+                let expected = at_end || rho == 0.0 && conversion == Conversion::Classic;
+                assert_eq!(loss.order_at_end, expected, "{grid:?} {rho} {conversion:?}: {loss:?}");
+            }
+        }
+    }
+    let mut accountant = RdpAccountant::with_orders(orders(&[2.0, 3.0]), Conversion::Tight).unwrap();
+    accountant.add(&PrivacyEvent::GaussianNoisyMax { sigma: votes(40.0) }, &one_move(), 10).unwrap();
+    assert!(accountant.loss(delta(1e-5)).order_at_end);
+    let mut off_grid = ZcdpAccountant::new(Conversion::Tight);
+    off_grid.add(&PrivacyEvent::GaussianNoisyMax { sigma: votes(40.0) }, &one_move(), 10).unwrap();
+    assert!(!off_grid.loss(delta(1e-5)).order_at_end);
 }
 
 #[test]
@@ -186,7 +211,7 @@ fn published_data_independent_costs_are_reproduced_to_the_last_digits() {
     let laplace = PrivacyEvent::LaplaceNoisyMax { scale: votes(params.lnmax_lambda) };
     let threshold = PrivacyEvent::GaussianThreshold { sigma1: votes(params.sigma1) };
     let confident_max = PrivacyEvent::GaussianNoisyMax { sigma: votes(params.sigma2) };
-    assert_eq!(oracle.checkpoints.len(), 3);
+    assert_eq!(oracle.checkpoints.len(), stated("cumulative.json", "checkpoints"));
     for checkpoint in &oracle.checkpoints {
         let runs = [
             ("lnmax", vec![(laplace, checkpoint.queries)], &checkpoint.lnmax),

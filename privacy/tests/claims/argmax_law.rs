@@ -1,9 +1,11 @@
 //! The mechanisms answer with the probabilities that were computed elsewhere.
 
 use crate::chi_square::{FALSE_ALARM, assert_fits, generator, p_value};
+use crate::vectors::stated;
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::mechanism::{
-    ConfidentGnMax, Draw, ExponentialMechanism, GnMax, LnMax, Mechanism, Outcome, PermuteAndFlip, Ran,
+    ConfidentGnMax, Draw, ExponentialMechanism, GnMax, InteractiveGnMax, LnMax, Mechanism, NoisyHistogram,
+    Outcome, PermuteAndFlip, Ran, StudentPrediction,
 };
 use conclave_privacy::noise::{NoiseSource, SimulationGenerator, SimulationNoise};
 use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
@@ -33,7 +35,7 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let oracle: Oracle = serde_json::from_str(include_str!("../vectors/argmax_probs.json")).unwrap();
-    assert_eq!(oracle.cases.len(), 40);
+    assert_eq!(oracle.cases.len(), stated("argmax_probs.json", "cases"));
     oracle.cases
 }
 
@@ -116,6 +118,97 @@ fn extreme_scales_and_counts_neither_panic_nor_favour_anybody() {
             assert_law(LnMax::new(at).into(), &votes, &[0.25; 4]);
             assert_exponential(at, &votes, &[0.25; 4]);
             assert_permute_and_flip(at, &votes, &[0.25; 4]);
+        }
+    }
+}
+
+/// How often the threshold is missed, and how often each class is the answer.
+fn tested(
+    name: &str,
+    votes: &[u64],
+    release: impl Fn(&VoteCounts, &mut SimulationGenerator) -> Outcome,
+) -> Vec<u64> {
+    let counts = VoteCounts::new(votes.to_vec()).unwrap();
+    let mut generator = generator(name);
+    let mut seen = vec![0; votes.len() + 1];
+    for _ in 0..DRAWS {
+        match release(&counts, &mut generator) {
+            Outcome::Abstained => seen[0] += 1,
+            Outcome::Label(ClassIndex(class)) => seen[class as usize + 1] += 1,
+        }
+    }
+    seen
+}
+
+#[test]
+fn extreme_scales_and_counts_of_threshold_tests_neither_panic_nor_favour_anybody() {
+    let lattice = Lattice::DEFAULT;
+    let scale = |votes| NoiseScale::from_votes(votes, lattice).unwrap();
+    let most = NoiseScale::from_steps(NoiseScale::STEPS_MAX, lattice).unwrap();
+    let threshold = |votes| Threshold::from_votes(votes, lattice).unwrap();
+    let highest = Threshold::from_steps(NoiseScale::STEPS_MAX, lattice).unwrap();
+    let (far, largest) = ([0, 1_000_000_000], [VoteCounts::COUNT_MAX; 2]);
+    let overtaken = libm::erfc(0.5) / 2.0;
+    // At one standard deviation below the threshold.
+    let seldom = libm::erfc(std::f64::consts::FRAC_1_SQRT_2) / 2.0;
+    let cases: [(&[u64], Threshold, NoiseScale, [f64; 3]); 6] = [
+        (&far, threshold(5e8), scale(1e-3), [0.0, 0.0, 1.0]),
+        (&far, threshold(2e9), scale(1e-3), [1.0, 0.0, 0.0]),
+        (&far, threshold(1e9), scale(1e9), [0.5, 0.5 * overtaken, 0.5 * (1.0 - overtaken)]),
+        (&[0, 0], threshold(1e9), scale(1e9), [1.0 - seldom, 0.5 * seldom, 0.5 * seldom]),
+        (&[0, 0], highest, most, [1.0 - seldom, 0.5 * seldom, 0.5 * seldom]),
+        (&largest, highest, most, [0.0, 0.5, 0.5]),
+    ];
+    for (votes, threshold, at, expected) in cases {
+        let steps = ConfidentGnMax::new(threshold, at, at).unwrap();
+        let mechanism = Mechanism::from(steps);
+        let name = format!("{mechanism} of {votes:?}");
+        let seen = tested(&name, votes, |counts, generator| mechanism.release(counts, generator).outcome);
+        assert_fits(&name, &seen, &expected);
+    }
+    // A student that predicts half of the votes for either class takes half of them from the statistic of the test.
+    for (votes, teachers, threshold, at, expected) in [
+        (far, 1_000_000_000, threshold(4e8), scale(1e-3), [0.0, 0.0, 1.0]),
+        (far, 1_000_000_000, threshold(6e8), scale(1e-3), [1.0, 0.0, 0.0]),
+        (far, 1_000_000_000, threshold(5e8), scale(1e9), [0.5, 0.5 * overtaken, 0.5 * (1.0 - overtaken)]),
+        (largest, VoteCounts::COUNT_MAX, highest, most, [0.0, 0.5, 0.5]),
+        ([0, 0], VoteCounts::COUNT_MAX, threshold(0.0), scale(1e-3), [1.0, 0.0, 0.0]),
+    ] {
+        let steps = ConfidentGnMax::new(threshold, at, at).unwrap();
+        let mechanism = InteractiveGnMax::new(steps, 0.9).unwrap();
+        let student = StudentPrediction::new(teachers, &[0.5, 0.5]).unwrap();
+        let name = format!("interactive, {} of {votes:?}", Mechanism::from(steps));
+        let release = |counts: &VoteCounts, generator: &mut _| {
+            mechanism.release(counts, &student, generator).unwrap().outcome
+        };
+        assert_fits(&name, &tested(&name, &votes, release), &expected);
+    }
+}
+
+#[test]
+fn extreme_scales_and_counts_of_histograms_neither_panic_nor_favour_anybody() {
+    let lattice = Lattice::DEFAULT;
+    let scale = |votes| NoiseScale::from_votes(votes, lattice).unwrap();
+    let most = NoiseScale::from_steps(NoiseScale::STEPS_MAX, lattice).unwrap();
+    let (far, largest, none) = ([0, 1_000_000_000], [VoteCounts::COUNT_MAX; 2], [0, 0]);
+    let (gaussian, laplace) = (libm::erfc(0.5) / 2.0, 0.75 / std::f64::consts::E);
+    for (votes, at, [gaussian, laplace]) in [
+        (far, scale(1e-3), [0.0; 2]),
+        (far, scale(1e9), [gaussian, laplace]),
+        (largest, scale(1e-3), [0.5; 2]),
+        (largest, most, [0.5; 2]),
+        (none, scale(1e-3), [0.5; 2]),
+        (none, most, [0.5; 2]),
+    ] {
+        for (histogram, first) in
+            [(NoisyHistogram::Gaussian(at), gaussian), (NoisyHistogram::Laplace(at), laplace)]
+        {
+            let name = format!("{histogram:?} of {votes:?}");
+            let seen = tested(&name, &votes, |counts, generator| {
+                let noisy = histogram.release(std::slice::from_ref(counts), generator).unwrap();
+                noisy.labels(Threshold::from_steps(0, lattice).unwrap()).unwrap()[0]
+            });
+            assert_fits(&name, &seen, &[0.0, first, 1.0 - first]);
         }
     }
 }

@@ -3,14 +3,20 @@
 //! Every planted fault is a sampler around the public mechanisms, such as somebody might write. Seeds are fixed; each audit is
 //! wrong with probability 10^-6 at most, and every fault is tested beside its sound twin.
 
-use crate::data_dependent::{ANALYST, orders, scale};
+use crate::data_dependent::{ANALYST, independent, orders, scale};
+use crate::vectors::stated;
 use conclave_privacy::audit::{Audit, EventCounts, Finding, OneRun, Significance};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
-use conclave_privacy::mechanism::{ConfidentGnMax, GnMax, LnMax, Mechanism, Outcome};
+use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::individualised::WeightGrid;
+use conclave_privacy::mechanism::{
+    ConfidentGnMax, ExponentialMechanism, GnMax, InteractiveGnMax, LnMax, Mechanism, NoisyHistogram, Outcome,
+    PermuteAndFlip, StudentPrediction,
+};
 use conclave_privacy::noise::{
     NoiseGenerator, NoiseSource, SimulationGenerator, SimulationNoise, discrete_gaussian,
 };
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder, Threshold};
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, RdpOrder, Threshold};
 use conclave_privacy::{ClassIndex, Error, VoteCounts};
 use serde::Deserialize;
 
@@ -84,7 +90,10 @@ struct Oracle {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/audits.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/audits.json")).unwrap();
+    let found = [oracle.one_run.len(), oracle.clopper_pearson.len()];
+    assert_eq!(found, ["one_run", "clopper_pearson"].map(|section| stated("audits.json", section)));
+    oracle
 }
 
 fn delta(value: f64) -> Option<Delta> {
@@ -114,7 +123,7 @@ fn one_run_says_what_its_authors_say() {
         let found = run.epsilon(delta(at), Significance::new(p).unwrap());
         let name = format!("{right} of {guesses} of {canaries}, delta {at}, p {p}");
         assert!((found - epsilon).abs() < 1e-6, "{name}: {found}, not {epsilon}");
-        let found = run.p_value(1.0, delta(at));
+        let found = run.p_value(Epsilon::new(1.0).unwrap(), delta(at));
         assert!(
             (found - p_value).abs() <= 1e-6 * p_value && found >= p_value * (1.0 - 1e-12),
             "{name}: {found}"
@@ -146,6 +155,60 @@ fn audits_of_sound_mechanisms_find_much_of_the_exact_cost_and_never_more() {
         let found = finding.renyi(RdpOrder::new(ORDERS[0]).unwrap());
         assert!(found > 0.4 * claimed[0], "{name}: only {found:e} of {:e}", claimed[0]);
         assert!(finding.mu() > 0.2 && finding.epsilon(None) >= finding.epsilon(delta(1e-3)), "{name}");
+    }
+}
+
+#[test]
+fn audits_of_selection_histograms_weights_and_predictions_never_find_more_than_their_prices() {
+    let (here, there) = ([6, 4, 0], [5, 5, 0]);
+    let (at_here, at_there) = (counts(&here), counts(&there));
+    let b = noise(2.0);
+    let threshold = Threshold::from_votes(3.0, Lattice::DEFAULT).unwrap();
+    let student = StudentPrediction::new(10, &[0.4, 0.3, 0.3]).unwrap();
+    let interactive =
+        InteractiveGnMax::new(ConfidentGnMax::new(threshold, noise(3.0), b).unwrap(), 0.9).unwrap();
+    let grid = WeightGrid::new(2).unwrap();
+    let heavy = |votes: [(u32, f64); 4]| {
+        let votes = votes.map(|(class, weight)| (ClassIndex(class), grid.weight(weight).unwrap()));
+        grid.counts(3, votes).unwrap()
+    };
+    let light = [(0, 1.0), (1, 1.0), (0, 1.0)];
+    let [heavy_here, heavy_there] = [0, 1].map(|class| heavy([light[0], light[1], light[2], (class, 1.5)]));
+    // A vote of weight 1.5 at σ = 3 is one of weight one at σ = 2.
+    let weighted = grid.mechanism(&gnmax(3.0)).unwrap();
+    let gaussian = |sigma: f64| independent(PrivacyEvent::GaussianNoisyMax { sigma: noise(sigma) }, &ORDERS);
+    let test = independent(PrivacyEvent::GaussianThreshold { sigma1: noise(3.0) }, &ORDERS);
+    let both = sum(&[gaussian(2.0), test]);
+    // Two counts of a histogram move by one each.
+    let histogram = ORDERS.map(|alpha| (alpha / 4.0).min(1.0)).to_vec();
+
+    let draw = |which: usize, votes: [&VoteCounts; 2], seed: u64| {
+        runs(seed, |generator| match which {
+            0 => label(PermuteAndFlip::new(b).release(votes[0], generator).outcome),
+            1 => label(ExponentialMechanism::new(b).release(votes[0], generator).outcome),
+            2 => label(interactive.release(votes[0], &student, generator).unwrap().outcome),
+            3 => label(weighted.release(votes[1], generator).outcome),
+            _ => {
+                let cells = [votes[0].clone()];
+                let noisy = NoisyHistogram::Laplace(b).release(&cells, generator).unwrap();
+                label(noisy.labels(Threshold::from_steps(0, Lattice::DEFAULT).unwrap()).unwrap()[0])
+            }
+        })
+    };
+    for (which, claimed, least) in [
+        (0, independent(PrivacyEvent::ExponentialNoisyMax { scale: b }, &ORDERS), 0.05),
+        (1, independent(PrivacyEvent::GumbelNoisyMax { scale: b }, &ORDERS), 0.2),
+        (2, both, 0.05),
+        (3, gaussian(2.0), 0.1),
+        (4, histogram, 0.05),
+    ] {
+        let seed = 40 + 2 * which as u64;
+        let samples =
+            [draw(which, [&at_here, &heavy_here], seed), draw(which, [&at_there, &heavy_there], seed + 1)];
+        let finding = audit().outcomes(&samples[0], &samples[1]).unwrap();
+        assert!(!contradicts(&finding, &claimed), "{which}: {finding:?} against {claimed:?}");
+        let found = finding.renyi(RdpOrder::new(ORDERS[0]).unwrap());
+        assert!(found > least * claimed[0], "{which}: only {found:e} of {:e}", claimed[0]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calibrated noise fits its target exactly, one step less does not, and both agree with numbers computed
 //! elsewhere.
 
+use crate::vectors::stated;
 use conclave_privacy::Error;
 use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, epsilon_to_rho};
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
@@ -50,7 +51,8 @@ struct Admitted {
 
 fn cases() -> Vec<Case> {
     let oracle: Oracle = serde_json::from_str(include_str!("../vectors/calibration.json")).unwrap();
-    assert_eq!(oracle.cases.len(), 10);
+    assert_eq!(oracle.cases.len(), stated("calibration.json", "cases"));
+    assert!(oracle.cases.iter().all(|case| (case.gnmax.len(), case.queries_at_sigma.len()) == (4, 3)));
     oracle.cases
 }
 
@@ -78,7 +80,7 @@ fn the_gdp_accountant_gives_back_the_epsilon_from_which_its_noise_was_made() {
             };
             let queries = u32::try_from(*queries).unwrap();
             let found = account_in_advance(AccountantName::Gdp, &question, queries).unwrap();
-            assert!((found.publishable, found.order_at_end) == (true, false));
+            assert!((found.publishable, found.loss.order_at_end) == (true, false));
             let off = found.loss.epsilon / epsilon.get() - 1.0;
             // The oracle's σ has sixteen digits.
             assert!(

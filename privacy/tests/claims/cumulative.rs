@@ -1,11 +1,13 @@
 //! A thousand synthetic queries under every way of counting, and the smooth sensitivity of their sum.
 
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
+use crate::vectors::stated;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::pld::gaussian_epsilon;
-use conclave_privacy::quantity::{Delta, RdpCurve, RdpOrder};
-use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, smooth, total};
+use conclave_privacy::quantity::{Delta, Mu, RdpCurve, RdpOrder};
+use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, SensitiveCost};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -54,7 +56,15 @@ struct Epsilons {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap()
+    let oracle: Oracle =
+        serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap();
+    let found = [oracle.checkpoints.len(), oracle.orders.len()];
+    assert_eq!(
+        found,
+        ["checkpoints", "orders"].map(|section| stated("cumulative_data_dependent.json", section))
+    );
+    assert_eq!((oracle.smooth.ls_sum_first_40.len(), oracle.smooth.smooth.len()), (40, 4));
+    oracle
 }
 
 fn assert_epsilons(name: &str, at: &[RdpOrder], rdp: Vec<f64>, expected: &Epsilons) {
@@ -85,6 +95,8 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
     let add = |sum: &mut Vec<f64>, costs: &[f64], weight: f64| {
         sum.iter_mut().zip(costs).for_each(|(sum, cost)| *sum += weight * cost);
     };
+    assert_eq!(answered.len(), votes.len(), "a flag for each query");
+    let mut seen = 0;
     for (row, counts) in votes.iter().enumerate() {
         add(&mut by_laplace, &lnmax.steps(counts).open(&ANALYST).argmax, 1.0);
         let steps = confident.steps(counts).open(&ANALYST);
@@ -98,6 +110,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
         }
         count = (count.0 + steps.answered, count.1 + answered[row]);
         let Some(case) = oracle.checkpoints.iter().find(|case| case.queries == row + 1) else { continue };
+        seen += 1;
         for (name, sum, expected) in [
             ("lnmax", &by_laplace, &case.lnmax_dd),
             ("gnmax", &by_gaussian, &case.gnmax_dd),
@@ -121,23 +134,26 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
             (2.0 * queries / 1600.0, case.gnmax_exact_gaussian),
             (queries / 22_500.0 + 2.0 * count.1 / 1600.0, case.confident_exact_gaussian),
         ] {
-            let found = gaussian_epsilon(libm::sqrt(mu_squared), Delta::new(1e-5).unwrap());
+            let found = gaussian_epsilon(Mu::new(libm::sqrt(mu_squared)).unwrap(), Delta::new(1e-5).unwrap());
             assert!((found / epsilon - 1.0).abs() < 1e-9, "{found}, not {epsilon}");
         }
     }
+    assert_eq!(seen, oracle.checkpoints.len(), "a checkpoint beyond the votes");
 }
 
 #[test]
 fn the_smooth_sensitivity_of_a_sum_is_that_of_the_oracle() {
     let oracle = oracle().smooth;
     let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, RdpOrder::new(oracle.order).unwrap()).unwrap();
-    let locals = || total(votes_of("cumulative").iter().map(|counts| sensitivity.local(counts).unwrap()));
-    let sum = locals();
+    let mut sum = SensitiveCost::none(RdpOrder::new(oracle.order).unwrap());
+    for counts in votes_of("cumulative") {
+        sum.add(&sensitivity.of(&counts).unwrap()).unwrap();
+    }
     for Smooth { beta, value } in &oracle.smooth {
-        let found = smooth(&sum, *beta).unwrap().open(&ANALYST);
+        let found = sum.smooth(*beta).unwrap().open(&ANALYST);
         assert!((found / value - 1.0).abs() < 1e-6, "beta {beta}: {found}, not {value}");
     }
-    for (d, (found, expected)) in sum.open(&ANALYST).iter().zip(&oracle.ls_sum_first_40).enumerate() {
+    for (d, (found, expected)) in sum.local().open(&ANALYST).iter().zip(&oracle.ls_sum_first_40).enumerate() {
         assert!((found / expected - 1.0).abs() < 1e-6, "distance {d}: {found}, not {expected}");
     }
 }

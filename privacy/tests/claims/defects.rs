@@ -3,7 +3,8 @@
 //! Numbered as in a review of their sources: 1 to 5 and 10 concern the scripts of the PATE papers, 6 autodp, 7 OpenDP, 8 Opacus
 //! and others, 9 an accountant of TensorFlow Privacy.
 
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
 use conclave_privacy::accountant::{Accountant, Conversion, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::analysis::{
     AccountantName, Answered, Question, account, account_in_advance, default_orders,
@@ -202,7 +203,7 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
         assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "as many votes as teachers");
         let sequence = |sigma: f64, classes: usize, order: f64| {
             let sensitivity = GnMaxSensitivity::new(Scale::new(sigma)?, classes, RdpOrder::new(order)?)?;
-            Ok::<_, Error>(sensitivity.local(&counts).unwrap().open(&ANALYST))
+            Ok::<_, Error>(sensitivity.of(&counts).unwrap().local().open(&ANALYST))
         };
         let classes = case.votes.len();
         let right: Vec<f64> = case
@@ -297,8 +298,7 @@ struct Interactive {
 fn the_expected_cost_undercuts_the_joint_law_and_is_no_bound() {
     let counts = VoteCounts::new(vec![130, 120]).unwrap();
     let mut exact = DataDependent::new(confident(200.0, 30.0, 10.0), Method::Exact, &orders(&[32.0]));
-    let mut expected = vec![0.0];
-    exact.add_expected(&counts, &mut expected);
+    let expected = exact.expected([&counts]).open(&ANALYST);
     let joint = exact.joint(&counts).open(&ANALYST)[0];
     assert!(joint > 2.0 * expected[0], "{joint} and {}", expected[0]);
 }

@@ -1,6 +1,7 @@
 //! Filters beside that of ρ: what they admit against another implementation, against exact rationals, and what they keep secret.
 
 use crate::data_dependent::{ANALYST, scale};
+use crate::vectors::stated;
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::contribution::{ContributionBound, Contributions};
 use conclave_privacy::counts::ClassIndex;
@@ -8,7 +9,7 @@ use conclave_privacy::filter::{FixedOrderFilter, GdpFilter, IndividualFilter};
 use conclave_privacy::odometer::ExPostOdometer;
 use conclave_privacy::pld::gaussian_epsilon;
 use conclave_privacy::quantity::{
-    Amount, Delta, Epsilon, Lattice, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
+    Amount, Delta, Epsilon, Lattice, Mu, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
 };
 use conclave_privacy::unit::Adjacency;
 use conclave_privacy::{Error, VoteCounts};
@@ -53,7 +54,11 @@ struct Weighted {
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/filter_individual.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/filter_individual.json")).unwrap();
+    let found = [oracle.stream.len(), oracle.per_order.len(), oracle.weighted_teachers.len()];
+    let sections = ["stream", "per_order", "weighted_teachers"];
+    assert_eq!(found, sections.map(|section| stated("filter_individual.json", section)));
+    oracle
 }
 
 fn order(value: f64) -> RdpOrder {
@@ -144,7 +149,7 @@ fn a_weighted_teacher_pays_its_own_price_and_leaves_silently_before_its_cap() {
     }
     for ((spent, case), quarters) in filter.spent().open(&ANALYST).into_iter().zip(&cases).zip(&quarters) {
         let epsilon: f64 = case.epsilon.parse().unwrap();
-        let found = gaussian_epsilon(libm::sqrt(spent.to_f64_up()).next_up(), delta);
+        let found = gaussian_epsilon(Mu::new(libm::sqrt(spent.to_f64_up()).next_up()).unwrap(), delta);
         assert!(
             found >= epsilon * (1.0 - 1e-10) && found <= epsilon * (1.0 + 1e-8),
             "{found}, not {epsilon}"

@@ -1,12 +1,14 @@
 //! Privacy-loss distributions between the bounds of another implementation, and Gaussians exactly.
 
 use crate::data_dependent::scale;
+use crate::vectors::{paired, stated};
+use conclave_privacy::Error;
 use conclave_privacy::accountant::{
     Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
 };
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
-use conclave_privacy::quantity::{Delta, Lattice, NoiseScale};
+use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Deserialize;
 
@@ -32,6 +34,7 @@ struct Case {
 #[derive(Clone, Deserialize)]
 struct ExactBounds {
     eps_for_delta: Vec<(f64, String)>,
+    delta_for_eps: Vec<(f64, String)>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -49,16 +52,28 @@ struct Mixed {
     lnmax_lambda: f64,
     n_lnmax_queries: u64,
     pessimistic_eps_for_delta: Vec<(f64, f64)>,
+    /// Gaussian noise only.
+    exact_mp_eps_for_delta: Option<Vec<(f64, String)>>,
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/pld.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/pld.json")).unwrap();
+    let found = [oracle.cases.len(), oracle.mixed.len()];
+    assert_eq!(found, ["cases", "mixed"].map(|section| stated("pld.json", section)));
+    oracle
+}
+
+/// The cases of a mechanism.
+fn cases(mechanism: &str, expected: usize) -> Vec<Case> {
+    let cases: Vec<_> = oracle().cases.into_iter().filter(|case| case.mechanism == mechanism).collect();
+    assert_eq!(cases.len(), expected, "{mechanism}");
+    cases
 }
 
 #[test]
 fn compositions_lie_between_the_optimistic_and_the_pessimistic_bound() {
     // Noise on whole votes is another law, and other tests.
-    for case in oracle().cases.into_iter().filter(|case| !case.mechanism.starts_with("discrete")) {
+    for case in [cases("laplace", 6), cases("gaussian", 5)].concat() {
         let (scale, shift) = (scale(case.scale), case.sensitivity);
         let noise = if case.mechanism == "laplace" {
             PlannedNoise::Laplace { scale, shift, times: case.compositions }
@@ -67,7 +82,7 @@ fn compositions_lie_between_the_optimistic_and_the_pessimistic_bound() {
         };
         let plan = FixedPlan::new(&[noise]).unwrap();
         let name = format!("{} {} x {}", case.mechanism, case.scale, case.compositions);
-        let bounds = case.pessimistic.eps_for_delta.iter().zip(&case.optimistic.eps_for_delta);
+        let bounds = paired(&case.pessimistic.eps_for_delta, &case.optimistic.eps_for_delta);
         for ((delta, above), (_, below)) in bounds {
             let found = plan.epsilon(Delta::new(*delta).unwrap());
             assert!(found >= below * (1.0 - 1e-7) - 1e-9, "{name}, delta {delta}: {found} below {below}");
@@ -81,9 +96,17 @@ fn compositions_lie_between_the_optimistic_and_the_pessimistic_bound() {
                 "{name}: {found}, not {exact}"
             );
         }
-        let bounds = case.pessimistic.delta_for_eps.iter().zip(&case.optimistic.delta_for_eps);
+        for (epsilon, exact) in case.exact_mp.iter().flat_map(|exact| &exact.delta_for_eps) {
+            let found = plan.delta(Epsilon::new(*epsilon).unwrap());
+            let exact: f64 = exact.parse().unwrap();
+            assert!(
+                found >= exact * (1.0 - 1e-12) && found <= exact * (1.0 + 1e-9),
+                "{name}, epsilon {epsilon}: {found:e}, not {exact:e}"
+            );
+        }
+        let bounds = paired(&case.pessimistic.delta_for_eps, &case.optimistic.delta_for_eps);
         for ((epsilon, above), (_, below)) in bounds {
-            let found = plan.delta(*epsilon);
+            let found = plan.delta(Epsilon::new(*epsilon).unwrap());
             assert!(
                 found >= below * (1.0 - 1e-6) - 2e-15,
                 "{name}, epsilon {epsilon}: {found} below {below}"
@@ -115,25 +138,35 @@ fn as_noisy_max(case: &Case, lattice: Lattice) -> PrivacyEvent {
 #[test]
 fn discrete_laplace_noise_loses_exactly_what_randomised_response_does() {
     // On whole votes and a shift of one, the likelihood ratio is e^ε or e^-ε and nothing between: advanced composition is exact.
-    let cases = oracle().cases.into_iter().filter(|case| case.mechanism == "discrete_laplace");
-    assert_eq!(cases.clone().count(), 2);
-    for case in cases {
+    for case in cases("discrete_laplace", 2) {
         let event = as_noisy_max(&case, Lattice::new(0).unwrap());
         let name = format!("{} x {}", case.scale, case.compositions);
         for ((delta, above), (_, below)) in
-            case.pessimistic.eps_for_delta.iter().zip(&case.optimistic.eps_for_delta)
+            paired(&case.pessimistic.eps_for_delta, &case.optimistic.eps_for_delta)
         {
             let found = priced(AdvancedAccountant::new(), event, &case, *delta);
             assert!(found >= below * (1.0 - 1e-7), "{name}, delta {delta}: {found} below {below}");
             assert!(found <= above * (1.0 + 1e-5), "{name}, delta {delta}: {found} above {above}");
+        }
+        // The other way round: at that δ the account has that ε; where none is left, the sum of all losses is less.
+        for ((epsilon, above), (_, below)) in
+            paired(&case.pessimistic.delta_for_eps, &case.optimistic.delta_for_eps)
+        {
+            if *above == 0.0 {
+                let basic = priced(PureAccountant::new(), event, &case, 1e-5);
+                assert!(basic <= *epsilon, "{name}: {basic} above {epsilon}");
+                continue;
+            }
+            let found = priced(AdvancedAccountant::new(), event, &case, *below);
+            assert!(found >= epsilon * (1.0 - 1e-7), "{name}, delta {below}: {found} below {epsilon}");
+            assert!(found <= epsilon * (1.0 + 1e-5), "{name}, delta {above}: {found} above {epsilon}");
         }
     }
 }
 
 #[test]
 fn advanced_composition_of_laplace_noise_lies_between_its_loss_distribution_and_the_other_accounts() {
-    let laplace = oracle().cases.into_iter().filter(|case| case.mechanism == "laplace");
-    for case in laplace {
+    for case in cases("laplace", 6) {
         let event = as_noisy_max(&case, Lattice::DEFAULT);
         for (delta, below) in &case.optimistic.eps_for_delta {
             let advanced = priced(AdvancedAccountant::new(), event, &case, *delta);
@@ -149,16 +182,29 @@ fn advanced_composition_of_laplace_noise_lies_between_its_loss_distribution_and_
 #[test]
 fn discrete_gaussian_noise_on_whole_votes_costs_no_more_than_its_price() {
     // The price ρ = 1/(2σ²) is claimed of the lattice law as it stands, on the coarsest lattice too.
-    let cases = oracle().cases.into_iter().filter(|case| case.mechanism == "discrete_gaussian");
-    assert_eq!(cases.clone().count(), 2);
-    for case in cases {
+    for case in cases("discrete_gaussian", 2) {
         let sigma1 = NoiseScale::from_votes(case.scale, Lattice::new(0).unwrap()).unwrap();
         let event = PrivacyEvent::GaussianThreshold { sigma1 };
         let times = case.compositions as f64;
         let continuous = PlannedNoise::Gaussian { scale: scale(case.scale), shift: case.sensitivity, times };
         let continuous = FixedPlan::new(&[continuous]).unwrap();
+        // At the δ that the lattice law has left at ε, no price says less than ε.
+        for ((epsilon, _), (_, below)) in
+            paired(&case.pessimistic.delta_for_eps, &case.optimistic.delta_for_eps)
+        {
+            for found in [
+                priced(ZcdpAccountant::new(Conversion::Tight), event, &case, *below),
+                priced(RdpAccountant::new(Conversion::Tight), event, &case, *below),
+            ] {
+                assert!(
+                    found >= *epsilon,
+                    "{} x {times}, delta {below}: {found} below {epsilon}",
+                    case.scale
+                );
+            }
+        }
         for ((delta, above), (_, below)) in
-            case.pessimistic.eps_for_delta.iter().zip(&case.optimistic.eps_for_delta)
+            paired(&case.pessimistic.eps_for_delta, &case.optimistic.eps_for_delta)
         {
             for found in [
                 priced(ZcdpAccountant::new(Conversion::Tight), event, &case, *delta),
@@ -199,9 +245,18 @@ fn mixed_plans_add_up() {
             },
         ])
         .unwrap();
-        for (delta, pessimistic) in mixed.pessimistic_eps_for_delta {
-            let found = plan.epsilon(Delta::new(delta).unwrap());
+        for (delta, pessimistic) in &mixed.pessimistic_eps_for_delta {
+            let found = plan.epsilon(Delta::new(*delta).unwrap());
+            // Both are above the truth: ours may be the tighter, and is not below it where the truth is known.
             assert!((found / pessimistic - 1.0).abs() < 1e-4, "delta {delta}: {found}, not {pessimistic}");
+        }
+        assert_eq!(mixed.exact_mp_eps_for_delta.is_some(), mixed.n_lnmax_queries == 0);
+        for (delta, exact) in mixed.exact_mp_eps_for_delta.into_iter().flatten() {
+            let (found, exact) = (plan.epsilon(Delta::new(delta).unwrap()), exact.parse::<f64>().unwrap());
+            assert!(
+                found >= exact * (1.0 - 1e-12) && found <= exact * (1.0 + 1e-9),
+                "delta {delta}: {found}, not {exact}"
+            );
         }
     }
 }
@@ -214,4 +269,18 @@ fn a_plan_of_nothing_costs_nothing_and_a_plan_beyond_the_grid_is_refused() {
     assert!(FixedPlan::new(&[endless]).is_err());
     let wrong = PlannedNoise::Gaussian { scale: scale(1.0), shift: f64::NAN, times: 1.0 };
     assert!(FixedPlan::new(&[wrong]).is_err());
+}
+
+#[test]
+fn noise_so_little_that_no_loss_can_be_written_down_is_refused_and_not_searched_for_ever() {
+    for tiny in [1e-160, 1e-300, f64::MIN_POSITIVE] {
+        let gaussian = PlannedNoise::Gaussian { scale: scale(tiny), shift: 1.0, times: 1.0 };
+        assert!(matches!(FixedPlan::new(&[gaussian]), Err(Error::NotFinite { field: "mu", .. })), "{tiny:e}");
+        let laplace = PlannedNoise::Laplace { scale: scale(tiny), shift: 1.0, times: 1 };
+        assert!(matches!(FixedPlan::new(&[laplace]), Err(Error::CostOverflow { .. })), "{tiny:e}");
+    }
+    // Little noise that can be written down has a large loss.
+    let little = PlannedNoise::Gaussian { scale: scale(1e-100), shift: 1.0, times: 1.0 };
+    let epsilon = FixedPlan::new(&[little]).unwrap().epsilon(Delta::new(1e-5).unwrap());
+    assert!(epsilon > 4.9e199 && epsilon < 5.1e199, "{epsilon:e}");
 }

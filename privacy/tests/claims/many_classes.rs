@@ -114,7 +114,7 @@ fn every_accountant_prices_a_million_classes_in_moments() {
     );
 
     let sensitivity = GnMaxSensitivity::new(sigma, MILLION, RdpOrder::new(8.0).unwrap()).unwrap();
-    let local = sensitivity.local(&counts).unwrap().open(&analyst);
+    let local = sensitivity.of(&counts).unwrap().local().open(&analyst);
     assert!(local.len() == 1000 && local.iter().all(|step| step.is_finite()) && local[999] > 0.0);
     // Anything quadratic in the classes would take hours, and no runner waits for that.
 }

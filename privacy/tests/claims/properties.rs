@@ -5,6 +5,7 @@ use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::analysis::{Account, AccountantName, Answered, QueryCurve, Question, account};
 use conclave_privacy::data_dependent::NoisyVote;
+use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{Delta, RdpCurve};
 use proptest::prelude::*;
 
@@ -22,7 +23,7 @@ fn question(mechanism: NoisyVote, rows: usize) -> Question {
     }
 }
 
-/// All accountants that apply but the exact worst case, whose search is slow and whose prices do not depend on votes.
+/// All accountants that apply but the exact worst case, whose search is slow: it has a test of its own.
 fn accountants(mechanism: &NoisyVote) -> Vec<AccountantName> {
     let applies = |name: &AccountantName| {
         *name != AccountantName::ExactWorstCase && name.check(mechanism, Answered::All).is_ok()
@@ -41,6 +42,61 @@ fn mechanisms(noise: f64) -> [NoisyVote; 3] {
 
 fn told(name: AccountantName, mechanism: NoisyVote, votes: &[VoteCounts]) -> (Vec<Account>, Vec<QueryCurve>) {
     account(name, &question(mechanism, votes.len()), votes, &ANALYST, || ()).unwrap()
+}
+
+/// The noise of one query, answered.
+fn planned(mechanism: NoisyVote) -> Vec<PlannedNoise> {
+    let gaussian = |scale, shift: f64| PlannedNoise::Gaussian { scale, shift, times: 1.0 };
+    match mechanism {
+        // A moved vote changes two counts.
+        NoisyVote::LnMax { scale } => vec![PlannedNoise::Laplace { scale, shift: 1.0, times: 1 }; 2],
+        NoisyVote::GnMax { sigma } => vec![gaussian(sigma, 2.0_f64.sqrt())],
+        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
+            vec![gaussian(sigma1, 1.0), gaussian(sigma2, 2.0_f64.sqrt())]
+        }
+    }
+}
+
+#[test]
+fn the_exact_worst_case_falls_with_noise_adds_up_grows_with_queries_and_bounds_every_vote() {
+    let name = AccountantName::ExactWorstCase;
+    let rows = [vec![30, 29, 0, 1], vec![60, 0, 0, 0], vec![15, 15, 15, 15]];
+    let mut turned = rows.clone();
+    for row in &mut turned {
+        row.rotate_left(1);
+    }
+    let (votes, turned) = (counts(&rows), counts(&turned));
+    let delta = Delta::new(1e-5).unwrap();
+    for kind in 0..3 {
+        let mut before: Option<Vec<f64>> = None;
+        for noise in [5.0, 6.0, 12.0, 40.0] {
+            let mechanism = mechanisms(noise)[kind];
+            let (accounts, curves) = told(name, mechanism, &votes);
+            let [QueryCurve { row: None, rdp, .. }] = &curves[..] else { panic!("one curve for all votes") };
+            assert!(rdp.iter().all(|cost| *cost > 0.0), "{mechanism:?}");
+            if let Some(before) = before {
+                assert!(rdp.iter().zip(&before).all(|(now, before)| now < before), "{mechanism:?}");
+            }
+            before = Some(rdp.clone());
+            let other: Vec<_> = told(name, mechanism, &turned).0.iter().map(|account| account.loss).collect();
+            let mut last = 0.0;
+            for (account, other) in accounts.iter().zip(other) {
+                let sum = rdp.iter().map(|cost| cost * account.queries as f64).collect();
+                let curve = RdpCurve::new(orders(&ORDERS), sum).unwrap();
+                let added = rdp_to_epsilon(&curve, delta, Conversion::Classic).epsilon;
+                assert!((added / account.loss.epsilon - 1.0).abs() < 1e-12, "{mechanism:?}");
+                assert_eq!(account.loss, other, "{mechanism:?}");
+                assert!(account.loss.epsilon > last, "{mechanism:?}");
+                last = account.loss.epsilon;
+            }
+            let (_, published) = told(AccountantName::Rdp, mechanism, &votes);
+            let within = |(exact, published): (&f64, &f64)| *exact <= published * (1.0 + 1e-12);
+            assert!(rdp.iter().zip(&published[0].rdp).all(within), "{mechanism:?}");
+            for exact in told(AccountantName::Exact, mechanism, &votes).1 {
+                assert!(exact.rdp.iter().zip(rdp).all(|(cost, worst)| cost <= worst), "{mechanism:?}");
+            }
+        }
+    }
 }
 
 fn histograms() -> impl Strategy<Value = Vec<Vec<u64>>> {
@@ -84,6 +140,15 @@ proptest! {
             for name in accountants(&mechanism) {
                 let (accounts, curves) = told(name, mechanism, &votes);
                 prop_assert!(curves.iter().flat_map(|curve| &curve.rdp).all(|cost| *cost >= 0.0));
+                if matches!(name, AccountantName::Pld | AccountantName::Gdp) {
+                    // The plan of all queries is that of each of them, one after the other.
+                    for account in &accounts {
+                        let each = (0..account.queries).flat_map(|_| planned(mechanism));
+                        let plan = FixedPlan::new(&each.collect::<Vec<_>>()).unwrap();
+                        let added = plan.epsilon(Delta::new(1e-5).unwrap());
+                        prop_assert!((added / account.loss.epsilon - 1.0).abs() < 1e-9, "{name:?} {mechanism:?}");
+                    }
+                }
                 if !matches!(name, AccountantName::Rdp | AccountantName::RdpDataDependent | AccountantName::Exact) {
                     continue;
                 }

@@ -5,12 +5,15 @@ use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::calibrate::Goal;
 use conclave_privacy::data_dependent::NoisyVote;
+use conclave_privacy::planning::{PublicVotes, assumed_model};
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
-    Delta, Epsilon, FilterOrder, Lattice, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho, Scale,
-    Threshold,
+    Delta, Epsilon, FilterOrder, Lattice, Mu, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho,
+    Scale, Threshold,
 };
-use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, release_cost, smooth, threshold_local};
+use conclave_privacy::smooth_sensitivity::{
+    GnMaxSensitivity, SensitiveCost, ThresholdSensitivity, release_cost,
+};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::{Error, VoteCounts};
 
@@ -21,9 +24,10 @@ type Refuses = (&'static str, fn(f64) -> Result<(), Error>, &'static [f64]);
 
 #[test]
 fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
-    let table: [Refuses; 13] = [
+    let table: [Refuses; 14] = [
         ("epsilon", |x| Epsilon::new(x).map(drop), &[0.0, -0.0, -1.0]),
         ("delta", |x| Delta::new(x).map(drop), &[0.0, -1e-9, 1.0, 1.5]),
+        ("mu", |x| Mu::new(x).map(drop), &[-1.0, -1e-300, 1e151]),
         ("order", |x| RdpOrder::new(x).map(drop), &[1.0, 0.5, 0.0, -3.0]),
         ("scale", |x| Scale::new(x).map(drop), &[0.0, -40.0]),
         ("noise_scale", |x| NoiseScale::from_votes(x, Lattice::DEFAULT).map(drop), &[0.0, -1.0, 1e300]),
@@ -32,8 +36,8 @@ fn numbers_out_of_range_are_refused_by_the_name_of_their_field() {
         ("shift", |x| plan(x, 1.0), &[-1.0]),
         ("times", |x| plan(1.0, x), &[-1.0]),
         ("beta", |x| release_cost(orders(&[10.0])[0], x, scale(1.0)).map(drop), &[0.0, -0.1, 0.06, 1.0]),
-        ("beta", |x| smooth(&local(30.0)?, x).map(drop), &[0.0, -0.1]),
-        ("threshold", |x| local(x).map(drop), &[]),
+        ("beta", |x| test(30.0)?.smooth(x).map(drop), &[0.0, -0.1]),
+        ("threshold", |x| test(x).map(drop), &[]),
         ("threshold", |x| asked(x, &[&[3, 4]], &[1]), &[]),
     ];
     for (name, construct, out_of_range) in table {
@@ -66,8 +70,9 @@ fn plan(shift: f64, times: f64) -> Result<(), Error> {
     FixedPlan::new(&[PlannedNoise::Gaussian { scale: scale(1.0), shift, times }]).map(drop)
 }
 
-fn local(threshold: f64) -> Result<conclave_privacy::secret::Secret<Vec<f64>>, Error> {
-    threshold_local(&VoteCounts::new(vec![20, 10])?, threshold, scale(2.0), orders(&[4.0])[0])
+fn test(threshold: f64) -> Result<SensitiveCost, Error> {
+    let counts = VoteCounts::new(vec![20, 10])?;
+    ThresholdSensitivity::new(threshold, scale(2.0), orders(&[4.0])[0])?.of(&counts)
 }
 
 /// `analysis::account` of Confident-GNMax with threshold T over `rows`.
@@ -104,6 +109,36 @@ fn votes_that_are_empty_ragged_too_wide_or_too_many_are_refused() {
             Err(Error::OutOfRange { field: "at", .. })
         ));
     }
+}
+
+#[test]
+fn checkpoints_that_would_lose_one_are_refused() {
+    let rows: [&[u64]; 3] = [&[3, 4], &[5, 6], &[7, 8]];
+    for (checkpoints, out_of_order) in [(&[2, 1][..], 1.0), (&[1, 3, 2], 2.0)] {
+        let refusal = asked(5.0, &rows, checkpoints).unwrap_err();
+        let Error::OutOfRange { field: "at", value, .. } = refusal else { panic!("{refusal}") };
+        assert!((value - out_of_order).abs() < 1e-9, "{value}");
+    }
+    assert!(asked(5.0, &rows, &[1, 1, 3]).is_ok());
+}
+
+#[test]
+fn a_vote_model_without_rows_with_ragged_rows_or_with_a_row_without_votes_is_refused() {
+    let model = |rows: &[&[u64]]| {
+        PublicVotes::declared_public(rows.iter().map(|row| VoteCounts::new(row.to_vec()).unwrap()).collect())
+    };
+    assert!(matches!(model(&[]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(model(&[&[3, 4], &[3, 4, 5]]), Err(Error::Length { found: 3, expected: 2, .. })));
+    assert!(matches!(model(&[&[3, 4], &[0, 0]]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(assumed_model(0, 3), Err(Error::OutOfRange { .. })));
+    let good = model(&[&[3, 4, 3], &[9, 1, 0]]).unwrap();
+    assert!(matches!(good.scaled_to(0), Err(Error::OutOfRange { field: "teachers", .. })));
+    let counts = |model: &PublicVotes| -> Vec<Vec<u64>> {
+        model.rows().iter().map(|row| row.as_slice().to_vec()).collect()
+    };
+    assert_eq!(counts(&good.scaled_to(100).unwrap()), [[30, 40, 30], [90, 10, 0]]);
+    // A third of a vote for each class rounds to none.
+    assert_eq!(counts(&good.scaled_to(1).unwrap()), [[0, 1, 0], [1, 0, 0]]);
 }
 
 #[test]

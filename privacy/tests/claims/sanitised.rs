@@ -1,15 +1,16 @@
 //! Smooth sensitivity of published costs, against the paper's code, and the conditions under which it is proven.
 
 use crate::chi_square::{assert_fits, generator};
-use crate::data_dependent::{ANALYST, orders, scale, votes_of};
+use crate::data_dependent::{ANALYST, orders, scale};
+use crate::published_votes::votes_of;
+use crate::vectors::stated;
 use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::filter::ZcdpFilter;
 use conclave_privacy::quantity::{Delta, FilterOrder, RdpCurve, RdpOrder};
-use conclave_privacy::secret::Secret;
 use conclave_privacy::smooth_sensitivity::{
-    GnMaxSensitivity, SanitisedRelease, published_release_cost, release_cost, smooth, threshold_local, total,
-    total_cost,
+    ConfidentSensitivity, GnMaxSensitivity, SanitisedRelease, SensitiveCost, ThresholdSensitivity,
+    published_release_cost, release_cost,
 };
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::{Error, VoteCounts};
@@ -31,6 +32,8 @@ struct GnMax {
     order: f64,
     logq0: f64,
     logq1: f64,
+    #[serde(rename = "conditions_c5_c6")]
+    conditions: [bool; 2],
     local_sens_rle: Vec<(f64, usize)>,
     smooth: Vec<Smooth>,
 }
@@ -59,18 +62,33 @@ struct Release {
     order: f64,
     beta: f64,
     rdp_mp: String,
+    rdp_tfp: f64,
 }
 
 fn oracle() -> Oracle {
-    serde_json::from_str(include_str!("../vectors/smooth_sensitivity.json")).unwrap()
+    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/smooth_sensitivity.json")).unwrap();
+    let sections = ["gnmax_cases", "threshold_cases", "gnss_release_cost"];
+    let found = [oracle.gnmax_cases.len(), oracle.threshold_cases.len(), oracle.gnss_release_cost.len()];
+    assert_eq!(found, sections.map(|section| stated("smooth_sensitivity.json", section)));
+    oracle
 }
 
-fn assert_sequence(name: &str, found: &[f64], expected: &[(f64, usize)]) {
-    let expected: Vec<f64> =
-        expected.iter().flat_map(|(value, times)| std::iter::repeat_n(*value, *times)).collect();
+/// A run-length list, written out.
+fn each(runs: &[(f64, usize)]) -> Vec<f64> {
+    runs.iter().flat_map(|(value, times)| std::iter::repeat_n(*value, *times)).collect()
+}
+
+fn assert_smooth(name: &str, cost: &SensitiveCost, expected: &[Smooth]) {
+    for Smooth { beta, value } in expected {
+        let found = cost.smooth(*beta).unwrap().open(&ANALYST);
+        assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
+    }
+}
+
+fn assert_sequence(name: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{name}");
     let largest = expected.iter().copied().fold(0.0, f64::max);
-    for (d, (found, expected)) in found.iter().zip(&expected).enumerate() {
+    for (d, (found, expected)) in found.iter().zip(expected).enumerate() {
         let off = (found - expected).abs();
         assert!(
             off <= 1e-6 * expected.abs() + 1e-11 * largest,
@@ -84,17 +102,16 @@ fn local_sensitivities_of_gnmax_are_those_of_the_paper() {
     for case in oracle().gnmax_cases {
         let name = format!("{:?}, sigma {}, order {}", &case.votes[..2], case.sigma, case.order);
         let order = RdpOrder::new(case.order).unwrap();
+        // What the oracle saw on a grid is shown here.
+        assert_eq!(case.conditions, [true; 2], "{name}");
         let sensitivity = GnMaxSensitivity::new(scale(case.sigma), case.votes.len(), order).unwrap();
         assert!((sensitivity.log_q0() / case.logq0 - 1.0).abs() < 1e-7, "{name}: {}", sensitivity.log_q0());
         assert!((sensitivity.log_q1() / case.logq1 - 1.0).abs() < 1e-7, "{name}: {}", sensitivity.log_q1());
         assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "{name}");
         let counts = VoteCounts::new(case.votes).unwrap();
-        for Smooth { beta, value } in case.smooth {
-            let found = smooth(&sensitivity.local(&counts).unwrap(), beta).unwrap().open(&ANALYST);
-            assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
-        }
-        let found = sensitivity.local(&counts).unwrap().open(&ANALYST);
-        assert_sequence(&name, &found, &case.local_sens_rle);
+        let cost = sensitivity.of(&counts).unwrap();
+        assert_smooth(&name, &cost, &case.smooth);
+        assert_sequence(&name, &cost.local().open(&ANALYST), &each(&case.local_sens_rle));
     }
 }
 
@@ -104,13 +121,17 @@ fn local_sensitivities_of_the_threshold_test_are_those_of_the_paper() {
         assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "as many votes as teachers");
         let counts = VoteCounts::new(case.votes).unwrap();
         let order = RdpOrder::new(case.order).unwrap();
-        let local = || threshold_local(&counts, case.votes_needed, scale(case.sigma1), order).unwrap();
+        let test = ThresholdSensitivity::new(case.votes_needed, scale(case.sigma1), order).unwrap();
+        let cost = test.of(&counts).unwrap();
         let name = format!("T {}, sigma1 {}", case.votes_needed, case.sigma1);
-        assert_sequence(&name, &local().open(&ANALYST), &case.local_sens_rle);
-        for Smooth { beta, value } in case.smooth {
-            let found = smooth(&local(), beta).unwrap().open(&ANALYST);
-            assert!((found - value).abs() <= 1e-6 * value, "{name}, beta {beta}: {found:e}, not {value:e}");
-        }
+        assert_smooth(&name, &cost, &case.smooth);
+        // The paper's code has the step at distance d itself; a sum over queries needs the largest up to it.
+        let mut so_far = 0.0_f64;
+        let up_to = each(&case.local_sens_rle).into_iter().map(|step| {
+            so_far = so_far.max(step);
+            so_far
+        });
+        assert_sequence(&name, &cost.local().open(&ANALYST), &up_to.collect::<Vec<_>>());
     }
 }
 
@@ -121,6 +142,7 @@ fn the_published_cost_of_a_release_is_what_theorem_23_says() {
         let found = published_release_cost(order, case.beta, scale(case.sigma_ss)).unwrap();
         let expected: f64 = case.rdp_mp.parse().unwrap();
         assert!((found / expected - 1.0).abs() < 1e-10, "{found}, not {expected}");
+        assert!((found / case.rdp_tfp - 1.0).abs() < 1e-9, "{found}, not {}", case.rdp_tfp);
     }
     for cost in [release_cost, published_release_cost] {
         for beta in [0.06, 0.0, f64::NAN] {
@@ -168,13 +190,14 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
         let sensitivity = GnMaxSensitivity::new(sigma2, votes[0].classes(), at[0]).unwrap();
         let mechanism = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
         let mut data = DataDependent::new(mechanism, Method::Published, &at);
-        let (mut cost, mut sum) = (vec![0.0], vec![0.0; TEACHERS]);
+        let test = ThresholdSensitivity::new(threshold, sigma1, at[0]).unwrap();
+        let (cost, mut sum) = (data.expected(votes).open(&ANALYST), vec![0.0; TEACHERS]);
         for counts in votes {
-            data.add_expected(counts, &mut cost);
             // The script weighs the argmax by the probability that it is reached, as the paper's accounting does.
             let answered = data.answered(counts).open(&ANALYST);
-            let argmax = sensitivity.local(counts).unwrap().open(&ANALYST);
-            let test = threshold_local(counts, threshold, sigma1, at[0]).unwrap().open(&ANALYST);
+            let argmax = sensitivity.of(counts).unwrap().local().open(&ANALYST);
+            let test = test.of(counts).unwrap().local().open(&ANALYST);
+            assert_eq!((argmax.len(), test.len()), (TEACHERS, TEACHERS));
             for ((sum, argmax), test) in sum.iter_mut().zip(argmax).zip(test) {
                 *sum += test + answered * argmax;
             }
@@ -197,26 +220,32 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
 
 const TEACHERS: usize = 250;
 
-/// Votes, their GNMax cost at one order, and its local sensitivities.
-fn a_cost(order: RdpOrder) -> (Secret<f64>, Secret<Vec<f64>>, f64) {
+/// The cost of a campaign of Confident-GNMax at one order: two queries with the same votes, the second of which was not answered.
+fn a_cost(order: RdpOrder) -> (SensitiveCost, f64) {
     let counts = VoteCounts::new(vec![180, 40, 20, 10]).unwrap();
-    let sensitivity = GnMaxSensitivity::new(scale(40.0), 4, order).unwrap();
-    // Two queries with the same votes.
-    let cost = || total_cost([sensitivity.cost_of(&counts), sensitivity.cost_of(&counts)]);
-    let local = total([sensitivity.local(&counts).unwrap(), sensitivity.local(&counts).unwrap()]);
-    let mechanism = NoisyVote::GnMax { sigma: scale(40.0) };
+    let (threshold, sigma1, sigma2) = (170.0, scale(20.0), scale(40.0));
+    let known = ConfidentSensitivity::new(threshold, (sigma1, sigma2), 4, order).unwrap();
+    let mut cost = SensitiveCost::none(order);
+    for answered in [true, false] {
+        cost.add(&known.of(&counts, answered).unwrap()).unwrap();
+    }
+    let mechanism = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
     let published = DataDependent::new(mechanism, Method::Published, &[order]).steps(&counts).open(&ANALYST);
-    let found = cost().open(&ANALYST);
-    assert!((found / (2.0 * published.argmax[0]) - 1.0).abs() < 1e-9, "{found}");
-    (cost(), local, found)
+    let found = cost.nats().open(&ANALYST);
+    let expected = 2.0 * published.threshold.unwrap()[0] + published.argmax[0];
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found}, not {expected}");
+    // One teacher moves in both queries and in all their steps: what the argmax alone can move is too little.
+    let gnmax = GnMaxSensitivity::new(sigma2, 4, order).unwrap().of(&counts).unwrap();
+    assert!(gnmax.smooth(0.01).unwrap().open(&ANALYST) < cost.smooth(0.01).unwrap().open(&ANALYST));
+    (cost, found)
 }
 
 #[test]
 fn a_release_is_the_cost_with_noise_of_its_smooth_sensitivity_and_is_priced_by_the_accountants() {
     let order = RdpOrder::new(10.0).unwrap();
     let plan = SanitisedRelease::new(order, 0.01, 8.0).unwrap();
-    let (cost, local, centre) = a_cost(order);
-    let scale_of_noise = 8.0 * smooth(&local, 0.01).unwrap().open(&ANALYST).max(1.0 / 1024.0);
+    let (cost, centre) = a_cost(order);
+    let scale_of_noise = 8.0 * cost.smooth(0.01).unwrap().open(&ANALYST).max(1.0 / 1024.0);
     // Quarters of the normal law, and its tails.
     let ends = [-1.5, -0.674_489_750_196_081_7, 0.0, 0.674_489_750_196_081_7, 1.5];
     let cdf = |x: f64| 0.5 * libm::erfc(-x / 2_f64.sqrt());
@@ -225,7 +254,7 @@ fn a_release_is_the_cost_with_noise_of_its_smooth_sensitivity_and_is_priced_by_t
     let mut generator = generator("a sanitised cost");
     let mut observed = vec![0; expected.len()];
     for _ in 0..20_000 {
-        let z = (plan.release(&cost, &local, &mut generator).unwrap() - centre) / scale_of_noise;
+        let z = (plan.release(&cost, &mut generator).unwrap() - centre) / scale_of_noise;
         let cell = ends.windows(2).position(|pair| pair[0] <= z && z < pair[1]);
         observed[cell.unwrap_or(4 + usize::from(z > 0.0))] += 1;
     }
@@ -285,4 +314,13 @@ fn parameters_that_break_the_conditions_of_the_proof_are_refused() {
     let refused = GnMaxSensitivity::new(scale(20.0), 10, RdpOrder::new(25.0).unwrap());
     assert!(matches!(refused.unwrap_err(), Error::Uncertified { condition: "C6", .. }));
     assert!(GnMaxSensitivity::new(scale(40.0), 1, RdpOrder::new(14.0).unwrap()).is_err());
+}
+
+#[test]
+fn a_cost_at_one_order_is_not_released_by_a_plan_for_another() {
+    let [eight, ten] = [8.0, 10.0].map(|order| RdpOrder::new(order).unwrap());
+    let plan = SanitisedRelease::new(eight, 0.01, 8.0).unwrap();
+    let refusal = plan.release(&a_cost(ten).0, &mut generator("another order")).unwrap_err();
+    assert_eq!(refusal, Error::OrderMismatch { found: 10.0, expected: 8.0 });
+    assert!(plan.release(&a_cost(eight).0, &mut generator("the same order")).is_ok());
 }

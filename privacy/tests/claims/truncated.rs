@@ -9,9 +9,9 @@ use conclave_privacy::accountant::{
 };
 use conclave_privacy::calibrate::Goal;
 use conclave_privacy::event::PrivacyEvent;
-use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::filter::{GdpFilter, ZcdpFilter};
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
-use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho};
+use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, MuSquared, NoiseScale, Rho, Scale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::worst_case;
 
@@ -238,15 +238,31 @@ fn two_moves_plain_accounts_and_laplace_noise_keep_the_published_price() {
 #[test]
 fn the_campaign_of_2018_costs_what_the_comparison_of_filters_says() {
     let delta = Delta::new(1e-5).unwrap();
-    for (omega, expected) in [(10, 2.153), (16, 2.157), (32, 2.175), (64, 2.260), (0, 2.758)] {
+    let within = |omega: u32, answers: u64| {
         let cost = |event: PrivacyEvent, times| {
             event.price_within(&one_move(), order(omega)).unwrap().checked_mul(times).unwrap()
         };
-        let sum = cost(threshold(150.0, 20), 640).checked_add(cost(argmax(40.0, 20), 286)).unwrap();
-        let epsilon = rho_to_epsilon_within(sum, delta, order(omega));
+        let sum = cost(threshold(150.0, 20), 640).checked_add(cost(argmax(40.0, 20), answers)).unwrap();
+        rho_to_epsilon_within(sum, delta, order(omega))
+    };
+    let gdp = |answers: u64| {
+        let of = |change, sigma, times| {
+            MuSquared::of_gaussian(change, Scale::new(sigma).unwrap()).unwrap().units() * times
+        };
+        GdpFilter::new(MuSquared::from_units(of(1, 150.0, 640) + of(2, 40.0, answers))).epsilon(delta)
+    };
+    // ρ is 0.19297 and μ 0.62124 there: the figures are those of 286 answers, three more than the votes are expected to give.
+    for (omega, expected) in [(10, 2.153), (16, 2.157), (32, 2.175), (64, 2.260), (0, 2.758)] {
+        let epsilon = within(omega, 286);
         // The comparison also has orders between the whole ones.
         assert!((epsilon - expected).abs() < 4e-3, "omega {omega}: {epsilon}, not {expected}");
+        assert!(within(omega, 283) < expected, "omega {omega}");
     }
+    assert!((gdp(286) - 2.543).abs() < 1e-3, "{}", gdp(286));
+    for (found, expected) in [(within(0, 283), 2.743), (gdp(283), 2.529)] {
+        assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+    }
+    assert!(within(16, 283) < gdp(283) && gdp(283) < within(0, 283));
 }
 
 #[test]

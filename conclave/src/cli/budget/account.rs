@@ -268,7 +268,7 @@ impl From<&Account> for Row {
             answered: account.answered,
             epsilon: account.loss.epsilon.is_finite().then_some(account.loss.epsilon),
             order: account.loss.order,
-            order_at_end: account.order_at_end,
+            order_at_end: account.loss.order_at_end,
             publishable: account.publishable,
             cost_publishable: account.cost_publishable,
         }

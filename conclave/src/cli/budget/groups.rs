@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::filter_order_for;
 use conclave_privacy::individualised::{Group, GroupCharge, IndividualPlan, IndividualTarget, plans};
+use conclave_privacy::planning::PublicVotes;
 use conclave_privacy::quantity::Delta;
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ impl Section {
     pub(super) fn of(
         named: &[NamedGroup],
         (teachers, queries, delta): (u32, u32, Delta),
-        model: &[VoteCounts],
+        model: &PublicVotes,
     ) -> Result<Option<Self>, Fault> {
         for (index, group) in named.iter().enumerate() {
             if named[..index].iter().any(|other| other.name == group.name) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use conclave_privacy::accountant::filter_order_for;
 use conclave_privacy::data_dependent::NoisyVote;
-use conclave_privacy::planning::{Aim, Plan, Target, assumed_model, plans, scaled};
+use conclave_privacy::planning::{Aim, Plan, PublicVotes, Target, assumed_model, plans};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Scale};
 use serde::Serialize;
 
@@ -23,13 +23,13 @@ use crate::simulate::report::figure_up;
 #[command(group = clap::ArgGroup::new("aim").required(true).args(["epsilon", "sigma"]))]
 pub(super) struct PlanArgs {
     /// How many teachers vote
-    #[arg(long, value_name = "N", value_parser = at_least_one("teachers"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("teachers"), allow_hyphen_values = true)]
     teachers: u32,
     /// How many classes there are (with --vote-model: as many as the file has)
-    #[arg(long, value_name = "N", value_parser = at_least_one("classes"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("classes"), allow_hyphen_values = true)]
     classes: u32,
     /// How many queries are to be asked
-    #[arg(long, value_name = "N", value_parser = at_least_one("queries"))]
+    #[arg(long, value_name = "N", value_parser = at_least_one("queries"), allow_hyphen_values = true)]
     queries: u32,
     /// The probability with which the guarantee may fail
     #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
@@ -84,8 +84,13 @@ struct Cost {
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
     let model = match &args.vote_model {
         Some(path) => {
-            let model = votes::read(path)?;
-            let found = model[0].classes();
+            // Whoever gives this flag says so.
+            let model = PublicVotes::declared_public(votes::read(path)?).map_err(|refusal| Fault {
+                field: "--vote-model".to_owned(),
+                value: path.display().to_string(),
+                ..refusal.into()
+            })?;
+            let found = model.classes();
             if found != args.classes as usize {
                 let fix = format!("give --classes {found}, or another file");
                 let problem = format!("the file has {found} classes");
@@ -97,7 +102,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
                     fix,
                 ));
             }
-            scaled(&model, args.teachers)?
+            model.scaled_to(args.teachers)?
         }
         None => assumed_model(args.teachers, args.classes as usize)?,
     };
