@@ -18,6 +18,7 @@ use conclave_proto::teacher::v1::{
     AcceptContractRequest, Declined, DescribeRequest, DescribeResponse, VoteRequest, VoteResponse,
 };
 use conclave_service::channel::{self, with_deadline};
+use conclave_service::metrics::known_reason;
 use conclave_service::wire_error;
 use conclave_service::{ClientTransport, Identity, Refusal, Role};
 use tonic::transport::Channel;
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     present: AtomicBool,
     /// When it last answered, whatever the answer was.
     answered_at: Mutex<Option<Instant>>,
+    /// Why it refused last, until it agrees or votes: for whoever asks how the campaign stands.
+    refused: Mutex<Option<&'static str>>,
     /// How often in a row it was late.
     late: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
@@ -103,6 +106,7 @@ impl Session {
             call_timeout: Duration::from_millis(settings.channel.call_timeout_ms),
             present: AtomicBool::new(false),
             answered_at: Mutex::default(),
+            refused: Mutex::default(),
             late: AtomicU32::new(0),
             told: Mutex::new(String::new()),
         })
@@ -158,8 +162,19 @@ impl Session {
         self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
+    /// Why it refused last, if it has neither agreed nor voted since.
+    pub(crate) fn refused(&self) -> Option<&'static str> {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that it refused, or was refused, for this reason; or that it did what it was asked.
+    pub(crate) fn set_refused(&self, reason: Option<&'static str>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     /// Notes that its votes came in time.
     pub(crate) fn was_in_time(&self) {
+        self.set_refused(None);
         self.late.store(0, Ordering::Relaxed);
     }
 
@@ -286,7 +301,10 @@ impl Session {
             Code::DeadlineExceeded => Silence::Late,
             Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
             _ if refusal.reason().is_empty() => Silence::Absent(words()),
-            _ => Silence::Refused(refusal.to_string()),
+            _ => {
+                self.set_refused(Some(known_reason(Role::Teacher, &refusal)));
+                Silence::Refused(refusal.to_string())
+            }
         }
     }
 }
@@ -314,6 +332,8 @@ impl std::fmt::Display for Silence {
     }
 }
 
+/// The reason of a node that the aggregator itself keeps out: another member, or on other ground, than was agreed to.
+pub(crate) const MISFIT: &str = "MISFIT";
 /// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
 const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
 /// What is logged about a node that is there.
