@@ -20,7 +20,7 @@ use conclave_proto::teacher::v1::{
 use conclave_service::channel::{self, with_deadline};
 use conclave_service::metrics::known_reason;
 use conclave_service::wire_error;
-use conclave_service::{ClientTransport, Identity, Refusal, Role};
+use conclave_service::{ClientTransport, Identity, Refusal, Repeats, Role};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
@@ -40,10 +40,12 @@ pub(crate) struct Session {
     answered_at: Mutex<Option<Instant>>,
     /// Why it refused last, until it agrees or votes: for whoever asks how the campaign stands.
     refused: Mutex<Option<&'static str>>,
-    /// How often in a row it was late.
-    late: AtomicU32,
+    /// How often in a row it was asked for votes in vain.
+    in_vain: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
     told: Mutex<String>,
+    /// And lately: a node that comes and goes must not bury the log.
+    said: Repeats,
 }
 
 /// How a node is asked.
@@ -107,8 +109,9 @@ impl Session {
             present: AtomicBool::new(false),
             answered_at: Mutex::default(),
             refused: Mutex::default(),
-            late: AtomicU32::new(0),
+            in_vain: AtomicU32::new(0),
             told: Mutex::new(String::new()),
+            said: Repeats::default(),
         })
     }
 
@@ -175,25 +178,25 @@ impl Session {
     /// Notes that its votes came in time.
     pub(crate) fn was_in_time(&self) {
         self.set_refused(None);
-        self.late.store(0, Ordering::Relaxed);
+        self.in_vain.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that its votes did not come in time.
-    pub(crate) fn was_late(&self) {
-        self.late.fetch_add(1, Ordering::Relaxed);
+    /// Notes that its votes did not come in time, or were refused.
+    pub(crate) fn was_in_vain(&self) {
+        self.in_vain.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many pauses to leave between two attempts: doubles with every time in a row that it was late, up to
+    /// How many pauses to leave between two attempts: doubles with every time in a row that it was asked in vain, up to
     /// 2^[`PATIENCE_DOUBLINGS_MAX`].
     pub(crate) fn patience(&self) -> u32 {
-        let late = self.late.load(Ordering::Relaxed).saturating_sub(1);
-        1 << late.min(PATIENCE_DOUBLINGS_MAX)
+        let in_vain = self.in_vain.load(Ordering::Relaxed).saturating_sub(1);
+        1 << in_vain.min(PATIENCE_DOUBLINGS_MAX)
     }
 
-    /// Logs what keeps the node away, unless that was the last thing said about it.
+    /// Logs what keeps the node away, unless that was the last thing said about it, or was said lately.
     pub(crate) fn tell(&self, words: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != words {
+        if *told != words && self.said.to_say(words).is_some() {
             words.clone_into(&mut told);
             tracing::warn!(node = self.name(), "{words}");
         }

@@ -372,10 +372,17 @@ fn a_silo_whose_disk_is_full_says_so_once_with_path_and_fix_and_the_status_says_
     let book = consortium.path("state-1/guard.db");
     first.says(&["ERROR", "budget guard has stopped", &book, "give its disk room"]);
     aggregator.says(&["silo-1/node", "budget guard has stopped"]);
-    // Long enough for ten further attempts.
+    // Long enough for ten further attempts; none of them may leave anything in the ledger.
+    let entries = || {
+        let ledger = consortium.path("state/ledger.db");
+        json(&conclave(&["--format", "json", "ledger", "verify", &ledger]))["entries"].as_u64()
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    let before = entries();
     std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(entries(), before, "a quorum that cannot be had is not reserved for");
     let told = first.log().matches("budget guard has stopped").count();
-    assert_eq!(told, 2, "its own line and the refused call, each once:\n{}", first.log());
+    assert_eq!(told, 3, "its own line and the refused calls (votes, contract), each once:\n{}", first.log());
 
     let server = consortium.aggregator.to_string();
     let kit = consortium.kit("client-hub-client");
@@ -384,9 +391,9 @@ fn a_silo_whose_disk_is_full_says_so_once_with_path_and_fix_and_the_status_says_
     let silo = &told["members"][0];
     assert_eq!(
         (&silo["organisation"], &silo["present"], &silo["refused"]),
-        (&"silo-1".into(), &true.into(), &"GUARD_HALTED".into()),
+        (&"silo-1".into(), &false.into(), &"GUARD_HALTED".into()),
         "{told:#}"
     );
     let words = crate::binary::stdout(&conclave(&asked[2..]));
-    assert!(words.contains("silo-1/node: there, refuses to vote: GUARD_HALTED"), "{words}");
+    assert!(words.contains("silo-1/node: refused: GUARD_HALTED"), "{words}");
 }

@@ -22,7 +22,7 @@ struct Counts {
     of: Vec<(&'static str, AtomicU64)>,
 }
 
-/// The reason with which a peer of this role refused, if it is one of its list, else [`OTHER`]: what may be shown to others.
+/// The reason with which a peer of this role refused, if it is one of its list, else `OTHER`: what may be shown to others.
 pub fn known_reason(role: Role, refusal: &Refusal) -> &'static str {
     reasons(role).find(|reason| *reason == refusal.reason()).unwrap_or(OTHER)
 }

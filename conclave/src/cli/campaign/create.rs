@@ -317,7 +317,7 @@ impl Planned {
                 "Compared",
                 format!(
                     "with what {server} tells: the name is free, and unit, adjacency, δ, teachers and what is left in \
-                     each account allow it today; whether each silo agrees, it says when it is asked at the start"
+                     each account allow it today; what each silo itself allows is not known here: it is asked at the start"
                 ),
             );
         }

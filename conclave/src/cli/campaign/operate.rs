@@ -139,11 +139,10 @@ impl Opened {
         );
         // Writing to a string cannot fail.
         for Member { organisation, node, present, refused, .. } in &self.members {
-            let stands = match (present, refused) {
-                (true, None) => "agrees".to_owned(),
-                (true, Some(reason)) => format!("agrees, and refuses to vote: {reason}"),
-                (false, Some(reason)) => format!("refused: {reason}; both logs say more"),
-                (false, None) => "is not there; it is looked for".to_owned(),
+            let stands = match (refused, present) {
+                (Some(reason), _) => format!("refused: {reason}; both logs say more"),
+                (None, true) => "agrees".to_owned(),
+                (None, false) => "is not there; it is looked for".to_owned(),
             };
             let _ = writeln!(text, "Silo       {organisation}/{node} {stands}");
         }

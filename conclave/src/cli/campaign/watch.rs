@@ -60,11 +60,10 @@ impl From<NodeStatus> for Member {
 fn in_words(watched: &Watched) -> String {
     let mut text = status::in_words(&watched.told);
     for Member { organisation, node, present, last_answer_s, refused } in &watched.members {
-        let there = match (present, refused) {
-            (true, None) => "there".to_owned(),
-            (true, Some(reason)) => format!("there, refuses to vote: {reason}"),
-            (false, None) => "away".to_owned(),
-            (false, Some(reason)) => format!("refused: {reason}"),
+        let there = match (refused, present) {
+            (Some(reason), _) => format!("refused: {reason}"),
+            (None, true) => "there".to_owned(),
+            (None, false) => "away".to_owned(),
         };
         let heard = last_answer_s
             .map_or_else(|| "has not answered yet".to_owned(), |ago| format!("answered {ago} s ago"));
