@@ -299,16 +299,17 @@ impl<N: NoiseSource + 'static> Engine<N> {
         }
     }
 
-    /// A node without votes: counted if it was late, and looked for if it is away. One that refuses is still there.
+    /// A node without votes: counted if it was late, and looked for. Also one that refuses: if it counted as there, a quorum
+    /// that needs it would be reserved for and given up without end, and the ledger would grow by it.
     fn note(&self, session: &Session, silence: &Silence) {
         session.tell(&silence.to_string());
         if *silence == Silence::Late {
             self.nodes.rejections.count(Rejection::Late);
-            session.was_late();
         }
-        if !matches!(silence, Silence::Refused(_)) {
-            session.set_present(false);
+        if matches!(silence, Silence::Late | Silence::Refused(_)) {
+            session.was_in_vain();
         }
+        session.set_present(false);
     }
 
     async fn give_up(&self, reservation: Reservation, reason: AbandonReason, how: Ended) -> Ended {
@@ -368,7 +369,7 @@ pub(crate) async fn look_for(
     let looking = async {
         loop {
             if !session.is_present() {
-                // A node that is often late holds up every batch: it is tried again less and less often.
+                // A node that is often late, or refuses, holds up every batch: it is tried again less and less often.
                 tokio::time::sleep(retry * (session.patience() - 1)).await;
                 match enrolment::rejoin(&session, &settings, &contract).await {
                     Ok(()) => {

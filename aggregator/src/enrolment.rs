@@ -15,11 +15,12 @@ use conclave_proto::common::v1 as common;
 use conclave_proto::ids::{DataId, PartitionDigest};
 use conclave_proto::pool::PoolManifest;
 use conclave_proto::teacher::v1::DescribeResponse;
+use conclave_service::Repeats;
 use conclave_trust::{Contract, Member, TrustMode};
 use prost::Message as _;
 
 use crate::error::{Error, Result};
-use crate::sessions::{Session, Silence};
+use crate::sessions::{MISFIT, Session, Silence};
 use crate::settings::{NodeSettings, Settings};
 
 /// What a node tells about itself, checked against the settings.
@@ -48,6 +49,7 @@ pub(crate) async fn describe_all(sessions: &[Session], settings: &Settings) -> R
     let retry = Duration::from_millis(settings.flow.retry_ms).min(RETRY_MAX);
     let started = Instant::now();
     let mut described = vec![None; sessions.len()];
+    let said = Repeats::default();
     loop {
         let mut absent = Vec::new();
         for (session, described) in sessions.iter().zip(&mut described).filter(|(_, known)| known.is_none()) {
@@ -63,7 +65,10 @@ pub(crate) async fn describe_all(sessions: &[Session], settings: &Settings) -> R
         if started.elapsed() >= patience {
             return Err(Error::Absent(absent));
         }
-        tracing::info!(waiting_for = absent.join("; "), "teacher nodes are not there yet");
+        let waiting_for = absent.join("; ");
+        if said.to_say(&waiting_for).is_some() {
+            tracing::info!(waiting_for, "teacher nodes are not there yet");
+        }
         tokio::time::sleep(retry).await;
     }
 }
@@ -71,7 +76,7 @@ pub(crate) async fn describe_all(sessions: &[Session], settings: &Settings) -> R
 /// Asks one node, and checks what it tells.
 pub(crate) async fn describe(session: &Session, settings: &Settings) -> Result<Description, Hindrance> {
     let answer = session.describe().await.map_err(|silence| hindered(session, silence))?;
-    check(&answer, session.node(), settings).map_err(Hindrance::Lasting)
+    check(&answer, session.node(), settings).map_err(|error| kept_out(session, error))
 }
 
 /// Asks the node that described itself so for its agreement to `contract`.
@@ -86,8 +91,41 @@ pub(crate) async fn agree(
     let fits = fits(session.node(), description)
         .and_then(|()| still_the_member(session, &description.member, contract));
     let agreed = accept(session, contract).await;
-    fits.map_err(Hindrance::Lasting)?;
-    agreed
+    fits.map_err(|error| kept_out(session, error))?;
+    agreed?;
+    session.set_refused(None);
+    Ok(())
+}
+
+/// Refuses unless nothing hinders any silo: the first refusal is told in full, and every other silo by name and reason.
+pub(crate) fn all_agreed(hindered: Vec<(&Session, Hindrance)>) -> Result<()> {
+    let (mut refused, mut absent, mut others) = (None, Vec::new(), Vec::new());
+    for (session, hindrance) in hindered {
+        let name = session.name();
+        match hindrance {
+            Hindrance::Passing(words) => {
+                others.push(format!("{name} is not there"));
+                absent.push(words);
+            }
+            Hindrance::Lasting(error) if refused.is_none() => refused = Some(error),
+            Hindrance::Lasting(_) => {
+                let reason = session.refused().unwrap_or_default();
+                others.push(format!("{name} refuses too: {reason}"));
+            }
+        }
+    }
+    match refused {
+        None if absent.is_empty() => Ok(()),
+        None => Err(Error::Absent(absent)),
+        Some(Error::Node { node, problem, fix, .. }) => Err(Error::Node { node, problem, others, fix }),
+        Some(error) => Err(error),
+    }
+}
+
+/// The aggregator does not let the node take part, whatever it says.
+fn kept_out(session: &Session, error: Error) -> Hindrance {
+    session.set_refused(Some(MISFIT));
+    Hindrance::Lasting(error)
 }
 
 /// Refuses a node on other public ground.
@@ -103,11 +141,8 @@ async fn accept(session: &Session, contract: &Contract) -> Result<(), Hindrance>
     if digest == contract.digest().as_bytes() {
         return Ok(());
     }
-    Err(Hindrance::Lasting(misfit(
-        session.node(),
-        "it computed another digest of the contract".to_owned(),
-        "run the same version on both sides",
-    )))
+    let problem = "it computed another digest of the contract".to_owned();
+    Err(kept_out(session, misfit(session.node(), problem, "run the same version on both sides")))
 }
 
 /// A node that was away: still the same member, and agreeing?
@@ -417,6 +452,7 @@ fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
         });
     match difference {
         Some((field, agreed, now)) => Err(Error::AccountChanged {
+            organisation: recorded.organisation.clone(),
             data: recorded.data.to_string(),
             field: field.to_owned(),
             agreed,
@@ -428,7 +464,7 @@ fn check_recorded(recorded: &AccountTerms, now: &AccountTerms) -> Result<()> {
 
 fn misfit(node: &NodeSettings, problem: String, fix: &str) -> Error {
     let node = format!("{}/{} at {}", node.organisation, node.node, node.place());
-    Error::Node { node, problem, fix: fix.to_owned() }
+    Error::Node { node, problem, others: Vec::new(), fix: fix.to_owned() }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -23,12 +23,14 @@ pub enum Error {
         fix: String,
     },
     /// A node that answers, but not as this campaign needs it.
-    #[error("teacher node {node}: {problem}; {fix}")]
+    #[error("teacher node {node}: {problem}{}; {fix}", besides(.others))]
     Node {
         /// `ORGANISATION/NODE`.
         node: String,
         /// What does not fit.
         problem: String,
+        /// Further nodes that do not take part, and why.
+        others: Vec<String>,
         /// What to do about it.
         fix: String,
     },
@@ -52,10 +54,12 @@ pub enum Error {
     },
     /// The account of a silo's data was opened under other terms.
     #[error(
-        "data id {data} has its account in the ledger, where {field} is {agreed}, and now it is {now}; an account keeps its \
-         terms for the life of the data, so give {agreed}"
+        "silo {organisation}: its data id {data} has its account in the ledger, where {field} is {agreed}, and now it is \
+         {now}; an account keeps its terms for the life of the data, so give {agreed}"
     )]
     AccountChanged {
+        /// Whose data.
+        organisation: String,
         /// The data.
         data: String,
         /// The first term that differs.
@@ -130,6 +134,10 @@ impl Error {
     pub(crate) fn setting(field: &str, value: &impl ToString, fix: impl Into<String>) -> Self {
         Self::Setting { field: field.to_owned(), value: value.to_string(), fix: fix.into() }
     }
+}
+
+fn besides(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) }
 }
 
 fn open_instead(open: Option<&str>) -> String {

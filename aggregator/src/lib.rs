@@ -55,7 +55,7 @@ use conclave_ledger::{BookHandle, LedgerError};
 use conclave_privacy::noise::NoiseSource;
 use conclave_proto::campaign::v1::campaign_service_server::CampaignServiceServer;
 use conclave_proto::campaign::v1::operator_service_server::OperatorServiceServer;
-use conclave_service::{RunningServer, Server, ServerTransport};
+use conclave_service::{Repeats, RunningServer, Server, ServerTransport};
 use conclave_trust::Contract;
 use tokio_util::sync::CancellationToken;
 
@@ -174,7 +174,8 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
         let limits = settings.server;
         let current = Current::default();
         let pool = settings.pool.queries().iter().copied().collect();
-        let handlers = CampaignRpc { current: current.clone(), pool, book: book.clone() };
+        let handlers =
+            CampaignRpc { current: current.clone(), pool, book: book.clone(), said: Repeats::default() };
         let server_transport = match &transport {
             Transport::Mutual(kit) => ServerTransport::Mutual((**kit).clone()),
             Transport::PlaintextLoopback => ServerTransport::PlaintextLoopback,
@@ -193,7 +194,7 @@ impl<N: NoiseSource + 'static> Aggregator<N> {
             shutdown: shutdown.child_token(),
             turn: tokio::sync::Mutex::default(),
         });
-        let operator = OperatorRpc { host: Arc::clone(&host) };
+        let operator = OperatorRpc { host: Arc::clone(&host), said: Repeats::default() };
         let server = Server::new(server_transport, ROLES, limits)
             .counting(meters.refusals.clone())
             .add_service(

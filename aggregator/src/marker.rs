@@ -4,7 +4,7 @@
 //! place before the operator is answered, so a crash leaves the old file or the new one. Without the file the campaign of
 //! the settings is the one to open.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,12 @@ impl Marker {
         let text = toml::to_string(wanted).map_err(|error| self.fault(&error))?;
         let mut fresh = self.path.clone().into_os_string();
         fresh.push(".new");
-        let written = File::create(&fresh).and_then(|mut file| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // For its owner alone, like the ledger that it stands beside.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&fresh).and_then(|mut file| {
             file.write_all(format!("{HEADER}{text}").as_bytes())?;
             file.sync_all()?;
             fs::rename(&fresh, &self.path)?;
@@ -120,6 +125,12 @@ mod tests {
         for wanted in [wanted(State::Started, 60), wanted(State::Stopped, 0)] {
             marker.write(&wanted).unwrap();
             assert_eq!(marker.read().unwrap(), Some(wanted));
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = fs::metadata(marker.path()).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, 0o600, "for its owner alone");
+            }
         }
         for broken in ["campaign = 'digits-2'", "campaign = 'digits-2'\nstate = 'paused'", "\u{0}"] {
             fs::write(marker.path(), broken).unwrap();

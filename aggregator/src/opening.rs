@@ -86,6 +86,11 @@ pub(crate) async fn recorded(book: &BookHandle, campaign: &str) -> Result<Option
     look(book, move |book| book.campaign(&key)).await
 }
 
+/// Every campaign that the ledger holds by name, oldest first.
+pub(crate) async fn names(book: &BookHandle) -> Result<Vec<String>> {
+    look(book, |book| book.campaign_keys().iter().map(ToString::to_string).collect()).await
+}
+
 /// Every account that the ledger holds.
 pub(crate) async fn accounts(book: &BookHandle) -> Result<Vec<AccountState>> {
     look(book, conclave_ledger::Book::accounts).await
@@ -212,14 +217,17 @@ async fn begin(
     let order = enrolment::filter_order(settings, &accounts(book).await?);
     let contract = enrolment::contract(settings, members, order, simulated)?;
     let sessions = expecting(sessions, settings, &contract)?;
-    // One description per session, in their order.
+    let mut hindered = Vec::new();
+    // One description per session, in their order. Every silo is asked, also after one has refused: its log has the reason.
     for (session, description) in sessions.iter().zip(&described) {
         match enrolment::agree(session, description, &contract).await {
-            Ok(()) => session.set_present(true),
-            Err(Hindrance::Passing(words)) => return Err(Error::Absent(vec![words])),
-            Err(Hindrance::Lasting(error)) => return Err(error),
-        };
+            Ok(()) => {
+                session.set_present(true);
+            }
+            Err(hindrance) => hindered.push((session, hindrance)),
+        }
     }
+    enrolment::all_agreed(hindered)?;
     enter(settings, &described, &contract, book).await?;
     Ok((contract, sessions))
 }

@@ -15,19 +15,21 @@ use conclave_proto::campaign::v1::{
 };
 use conclave_proto::common::v1 as common;
 use conclave_proto::ids::CampaignId;
-use conclave_service::{Refusal, peer_identity};
+use conclave_service::{Refusal, Repeats, peer_identity};
 use conclave_trust::contract::{QUERIES_MAX, VOTE_DEADLINE_MS, mechanism_from_wire, unit_from_wire};
 use tonic::{Code, Request, Response, Status};
 
 use crate::error::Error;
 use crate::host::{Host, Started, Stopped};
-use crate::rpc::{caller, refuse};
+use crate::rpc::caller;
 use crate::settings::CampaignSettings;
 use crate::status;
 
 /// The handlers.
 pub(crate) struct OperatorRpc<N> {
     pub(crate) host: Arc<Host<N>>,
+    /// What the log said lately about refused calls.
+    pub(crate) said: Repeats,
 }
 
 #[tonic::async_trait]
@@ -41,7 +43,7 @@ impl<N: NoiseSource + 'static> OperatorService for OperatorRpc<N> {
             Ok(()) => self.start(&caller, request.into_inner()).await,
             Err(refusal) => Err(refusal),
         };
-        answer.map(Response::new).map_err(|refusal| refuse("StartCampaign", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("StartCampaign", &caller, refusal))
     }
 
     async fn stop_campaign(
@@ -53,7 +55,7 @@ impl<N: NoiseSource + 'static> OperatorService for OperatorRpc<N> {
             Ok(()) => self.stop(&caller, request.into_inner()).await,
             Err(refusal) => Err(refusal),
         };
-        answer.map(Response::new).map_err(|refusal| refuse("StopCampaign", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("StopCampaign", &caller, refusal))
     }
 }
 
@@ -95,6 +97,7 @@ impl<N: NoiseSource + 'static> OperatorRpc<N> {
             contract_digest: open.contract.digest().as_bytes().to_vec(),
             resumed,
             answers: open.published.len() as u64,
+            nodes: open.nodes.sessions.iter().map(|session| status::node_status(session)).collect(),
         })
     }
 

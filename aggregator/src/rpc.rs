@@ -16,7 +16,7 @@ use conclave_proto::common::v1 as common;
 use conclave_proto::common::v1::answer::Outcome;
 use conclave_proto::ids::{QueryId, split_query_ids};
 use conclave_service::deadline::Deadline;
-use conclave_service::{Refusal, Role, RoleTable, peer_identity};
+use conclave_service::{Refusal, Repeats, Role, RoleTable, peer_identity};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -51,6 +51,8 @@ pub(crate) struct CampaignRpc {
     pub(crate) current: Current,
     pub(crate) pool: HashSet<QueryId>,
     pub(crate) book: BookHandle,
+    /// What the log said lately about refused calls.
+    pub(crate) said: Repeats,
 }
 
 /// The campaign that a call is about.
@@ -69,7 +71,7 @@ impl CampaignService for CampaignRpc {
     ) -> Result<Response<GetContractResponse>, Status> {
         let caller = caller(&request);
         let answer = self.contract(&request.into_inner()).await;
-        answer.map(Response::new).map_err(|refusal| refuse("GetContract", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("GetContract", &caller, refusal))
     }
 
     async fn submit_queries(
@@ -78,7 +80,7 @@ impl CampaignService for CampaignRpc {
     ) -> Result<Response<SubmitQueriesResponse>, Status> {
         let caller = caller(&request);
         let answer = self.submit(&caller, request.into_inner()).await;
-        answer.map(Response::new).map_err(|refusal| refuse("SubmitQueries", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("SubmitQueries", &caller, refusal))
     }
 
     async fn list_answers(
@@ -88,7 +90,7 @@ impl CampaignService for CampaignRpc {
         let caller = caller(&request);
         let deadline = Deadline::of(&request).map_or(ANSWER_WAIT_MAX, Deadline::to_pass_on);
         let answer = self.list(request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(|refusal| refuse("ListAnswers", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("ListAnswers", &caller, refusal))
     }
 
     async fn get_status(
@@ -97,7 +99,7 @@ impl CampaignService for CampaignRpc {
     ) -> Result<Response<GetStatusResponse>, Status> {
         let caller = caller(&request);
         let answer = self.status(&request.into_inner()).await;
-        answer.map(Response::new).map_err(|refusal| refuse("GetStatus", &caller, refusal))
+        answer.map(Response::new).map_err(|refusal| self.said.refuse("GetStatus", &caller, refusal))
     }
 }
 
@@ -186,7 +188,7 @@ impl CampaignRpc {
             About::Past(stored) => self.ledger(stored),
         };
         let found = ledger.read(status::of_ledger).await.map_err(|error| status::no_ledger(&error))?;
-        let found = found.ok_or_else(|| self.unknown(&request.campaign_id))?;
+        let Some(found) = found else { return Err(self.unknown(&request.campaign_id).await) };
         Ok(match about {
             About::Current(open) => status::complete(found, open.standing(), &open.nodes),
             About::Past(stored) => {
@@ -204,12 +206,17 @@ impl CampaignRpc {
         }
         let stored =
             opening::recorded(&self.book, campaign).await.map_err(|error| status::unreadable(&error))?;
-        stored.map(|stored| About::Past(Box::new(stored))).ok_or_else(|| self.unknown(campaign))
+        match stored {
+            Some(stored) => Ok(About::Past(Box::new(stored))),
+            None => Err(self.unknown(campaign).await),
+        }
     }
 
-    fn unknown(&self, asked: &str) -> Refusal {
+    async fn unknown(&self, asked: &str) -> Refusal {
         let open = self.current.get();
-        status::unknown_campaign(asked, open.as_ref().map(|open| open.contract.campaign.as_str()))
+        // A ledger that cannot be read is told by the calls that need it.
+        let known = opening::names(&self.book).await.unwrap_or_default();
+        status::unknown_campaign(asked, &known, open.as_ref().map(|open| open.contract.campaign.as_str()))
     }
 
     fn ledger(&self, stored: &CampaignState) -> Ledger {
@@ -255,9 +262,4 @@ fn answer_to_wire(entry: Entry) -> common::Answer {
 /// The caller as its certificate names it.
 pub(crate) fn caller<T>(request: &Request<T>) -> String {
     peer_identity(request).map_or_else(|| "a caller on this machine".to_owned(), ToString::to_string)
-}
-
-pub(crate) fn refuse(call: &'static str, caller: &str, refusal: Refusal) -> Status {
-    tracing::warn!(caller, call, reason = refusal.reason(), "refused: {refusal}");
-    refusal.into_status()
 }

@@ -18,8 +18,9 @@ use conclave_proto::teacher::v1::{
     AcceptContractRequest, Declined, DescribeRequest, DescribeResponse, VoteRequest, VoteResponse,
 };
 use conclave_service::channel::{self, with_deadline};
+use conclave_service::metrics::known_reason;
 use conclave_service::wire_error;
-use conclave_service::{ClientTransport, Identity, Refusal, Role};
+use conclave_service::{ClientTransport, Identity, Refusal, Repeats, Role};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
@@ -37,10 +38,14 @@ pub(crate) struct Session {
     present: AtomicBool,
     /// When it last answered, whatever the answer was.
     answered_at: Mutex<Option<Instant>>,
-    /// How often in a row it was late.
-    late: AtomicU32,
+    /// Why it refused last, until it agrees or votes: for whoever asks how the campaign stands.
+    refused: Mutex<Option<&'static str>>,
+    /// How often in a row it was asked for votes in vain.
+    in_vain: AtomicU32,
     /// What the log said last about this node, so that it is not said twice.
     told: Mutex<String>,
+    /// And lately: a node that comes and goes must not bury the log.
+    said: Repeats,
 }
 
 /// How a node is asked.
@@ -103,8 +108,10 @@ impl Session {
             call_timeout: Duration::from_millis(settings.channel.call_timeout_ms),
             present: AtomicBool::new(false),
             answered_at: Mutex::default(),
-            late: AtomicU32::new(0),
+            refused: Mutex::default(),
+            in_vain: AtomicU32::new(0),
             told: Mutex::new(String::new()),
+            said: Repeats::default(),
         })
     }
 
@@ -158,27 +165,38 @@ impl Session {
         self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
+    /// Why it refused last, if it has neither agreed nor voted since.
+    pub(crate) fn refused(&self) -> Option<&'static str> {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that it refused, or was refused, for this reason; or that it did what it was asked.
+    pub(crate) fn set_refused(&self, reason: Option<&'static str>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     /// Notes that its votes came in time.
     pub(crate) fn was_in_time(&self) {
-        self.late.store(0, Ordering::Relaxed);
+        self.set_refused(None);
+        self.in_vain.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that its votes did not come in time.
-    pub(crate) fn was_late(&self) {
-        self.late.fetch_add(1, Ordering::Relaxed);
+    /// Notes that its votes did not come in time, or were refused.
+    pub(crate) fn was_in_vain(&self) {
+        self.in_vain.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many pauses to leave between two attempts: doubles with every time in a row that it was late, up to
+    /// How many pauses to leave between two attempts: doubles with every time in a row that it was asked in vain, up to
     /// 2^[`PATIENCE_DOUBLINGS_MAX`].
     pub(crate) fn patience(&self) -> u32 {
-        let late = self.late.load(Ordering::Relaxed).saturating_sub(1);
-        1 << late.min(PATIENCE_DOUBLINGS_MAX)
+        let in_vain = self.in_vain.load(Ordering::Relaxed).saturating_sub(1);
+        1 << in_vain.min(PATIENCE_DOUBLINGS_MAX)
     }
 
-    /// Logs what keeps the node away, unless that was the last thing said about it.
+    /// Logs what keeps the node away, unless that was the last thing said about it, or was said lately.
     pub(crate) fn tell(&self, words: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != words {
+        if *told != words && self.said.to_say(words).is_some() {
             words.clone_into(&mut told);
             tracing::warn!(node = self.name(), "{words}");
         }
@@ -286,7 +304,10 @@ impl Session {
             Code::DeadlineExceeded => Silence::Late,
             Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
             _ if refusal.reason().is_empty() => Silence::Absent(words()),
-            _ => Silence::Refused(refusal.to_string()),
+            _ => {
+                self.set_refused(Some(known_reason(Role::Teacher, &refusal)));
+                Silence::Refused(refusal.to_string())
+            }
         }
     }
 }
@@ -314,6 +335,8 @@ impl std::fmt::Display for Silence {
     }
 }
 
+/// The reason of a node that the aggregator itself keeps out: another member, or on other ground, than was agreed to.
+pub(crate) const MISFIT: &str = "MISFIT";
 /// What a node says when it was restarted since it agreed (proto/conclave/teacher/v1).
 const REASON_CONTRACT_UNKNOWN: &str = "CONTRACT_UNKNOWN";
 /// What is logged about a node that is there.

@@ -104,12 +104,14 @@ pub(crate) fn complete(
     status
 }
 
-fn node_status(session: &Session) -> NodeStatus {
+/// A node as it stands: there or not, and why it refused last.
+pub(crate) fn node_status(session: &Session) -> NodeStatus {
     NodeStatus {
         organisation: session.node().organisation.to_string(),
         node: session.node().node.to_string(),
         present: session.is_present(),
         last_answer_s: session.silent_for().map(|silent| u32::try_from(silent.as_secs()).unwrap_or(u32::MAX)),
+        refused: session.refused().unwrap_or_default().to_owned(),
     }
 }
 
@@ -124,12 +126,20 @@ impl From<TooMany> for Refusal {
     }
 }
 
-/// A name of no campaign of this ledger.
-pub(crate) fn unknown_campaign(asked: &str, current: Option<&str>) -> Refusal {
-    let fix = current.map_or_else(
-        || "start one with `conclave campaign start`".to_owned(),
-        |current| format!("it runs {current}"),
-    );
+/// A name of no campaign of this ledger, which holds `known`, oldest first; `current` is open, or was last.
+pub(crate) fn unknown_campaign(asked: &str, known: &[String], current: Option<&str>) -> Refusal {
+    let shown = known.iter().rev().take(CAMPAIGNS_SHOWN);
+    let mut names: Vec<&str> = shown.map(String::as_str).collect();
+    if known.len() > names.len() {
+        names.push("…");
+    }
+    let fix = match (names.is_empty(), current) {
+        (true, _) => "start one with `conclave campaign start`".to_owned(),
+        (false, None) => format!("name one of those in its ledger: {}", names.join(", ")),
+        (false, Some(current)) => {
+            format!("it runs {current}; name one of those in its ledger: {}", names.join(", "))
+        }
+    };
     Refusal::new(Code::NotFound, "CAMPAIGN_UNKNOWN", "this aggregator does not run that campaign")
         .field("campaign_id")
         .value(asked)
@@ -189,3 +199,6 @@ pub(crate) fn no_ledger(error: &conclave_ledger::LedgerError) -> Refusal {
     Refusal::new(Code::Unavailable, "LEDGER_CLOSED", "the ledger cannot be read")
         .fix("see the aggregator's log")
 }
+
+/// Details travel in the trailers, whose size peers bound.
+const CAMPAIGNS_SHOWN: usize = 10;

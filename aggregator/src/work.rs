@@ -12,7 +12,7 @@ use conclave_proto::teacher::v1::{
 };
 use conclave_service::metrics::Refusals;
 use conclave_service::{
-    Refusal, Role, RoleTable, RunningServer, Server, ServerLimits, ServerTransport, peer_identity,
+    Refusal, Repeats, Role, RoleTable, RunningServer, Server, ServerLimits, ServerTransport, peer_identity,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Request, Response, Status};
@@ -20,6 +20,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::desk::{Desk, Desks};
 use crate::error::{Error, Result};
 use crate::leases::NotTaken;
+use crate::rpc::caller;
 use crate::settings::{Settings, Transport};
 
 /// Only teacher nodes ask for work.
@@ -63,13 +64,14 @@ impl WorkServer {
             ..settings.server
         };
         let stop = CancellationToken::new();
-        let handlers = WorkRpc { desks: desks.clone(), stop: stop.clone() };
+        let handlers = WorkRpc { desks: desks.clone(), said: Repeats::default(), stop: stop.clone() };
         let service = WorkServiceServer::new(handlers).max_decoding_message_size(limits.message_bytes_max);
         let server = Server::new(ServerTransport::Mutual((**kit).clone()), WORK_ROLES, limits)
             .add_service(service)
             .counting(refusals.clone())
             .bind(address, stop.clone())
-            .await?;
+            .await
+            .map_err(|error| error.of_setting("nodes_listen"))?;
         server.readiness().set(true).await;
         tracing::info!(address = %server.address(), "receiving teacher nodes that dial in");
         Ok(Some(Self { server, stop: stop.drop_guard() }))
@@ -90,6 +92,8 @@ impl WorkServer {
 /// The handlers.
 struct WorkRpc {
     desks: Desks,
+    /// What the log said lately about refused calls.
+    said: Repeats,
     stop: CancellationToken,
 }
 
@@ -103,7 +107,7 @@ impl WorkService for WorkRpc {
         let LeaseWorkRequest { held, wait_ms } = request.get_ref();
         if held.len() > HELD_MAX {
             let fix = format!("work at no more than {HELD_MAX} leases at once");
-            return Err(refuse("LeaseWork", &request, Refusal::invalid("held", held.len(), fix)));
+            return Err(self.refuse("LeaseWork", &request, Refusal::invalid("held", held.len(), fix)));
         }
         let wait = Duration::from_millis((*wait_ms).into());
         match self.stop.run_until_cancelled(desk.lease(held, wait)).await {
@@ -112,7 +116,7 @@ impl WorkService for WorkRpc {
                 let words = "another connection of this node waits for work in place of this one";
                 let refusal = Refusal::new(Code::Aborted, "DISPLACED", words)
                     .fix("run one process with this kit; one that lost its connection need do nothing");
-                Err(refuse("LeaseWork", &request, refusal))
+                Err(self.refuse("LeaseWork", &request, refusal))
             }
             None => Err(Refusal::new(Code::Unavailable, "STOPPING", "the aggregator is stopping")
                 .fix("dial again")
@@ -150,7 +154,7 @@ impl WorkService for WorkRpc {
             )
             .fix("drop it and ask for work; what is still wanted is asked again"),
         };
-        Err(refuse("SubmitWork", &request, refusal))
+        Err(self.refuse("SubmitWork", &request, refusal))
     }
 }
 
@@ -162,15 +166,13 @@ impl WorkRpc {
             let words = "this node is not one of those that dial in here";
             let refusal = Refusal::new(Code::PermissionDenied, "NOT_A_MEMBER", words)
                 .fix("have the aggregator list it under [[nodes]] with mode = \"dial-out\", by the names in its kit");
-            refuse(call, request, refusal)
+            self.refuse(call, request, refusal)
         })
     }
-}
 
-fn refuse<T>(call: &'static str, request: &Request<T>, refusal: Refusal) -> Status {
-    let caller = peer_identity(request).map(ToString::to_string).unwrap_or_default();
-    tracing::warn!(caller, call, reason = refusal.reason(), "refused: {refusal}");
-    refusal.into_status()
+    fn refuse<T>(&self, call: &'static str, request: &Request<T>, refusal: Refusal) -> Status {
+        self.said.refuse(call, &caller(request), refusal)
+    }
 }
 
 /// One call that waits, and a few that hand in; further ones wait within their deadline.

@@ -109,7 +109,7 @@ impl Book {
         let rows = transaction.into_rows();
         let written = if rows.is_empty() { Ok(()) } else { self.store.append(&rows) };
         if let Err(error) = written {
-            self.halted = Some(error.to_string());
+            self.halted = Some(error.problem());
             self.forget_staged();
             return Err(error);
         }
@@ -158,6 +158,11 @@ impl Book {
     /// Every campaign, in the order of their opening.
     pub fn campaigns(&self) -> Vec<CampaignState> {
         self.ledger.state.campaigns().cloned().collect()
+    }
+
+    /// The name of every campaign, in the order of their opening.
+    pub fn campaign_keys(&self) -> Vec<CampaignKey> {
+        self.ledger.state.campaigns().map(|campaign| campaign.terms().key.clone()).collect()
     }
 
     /// What was said when the ledger was created.

@@ -189,15 +189,22 @@ pub enum LedgerError {
         fault: Fault,
     },
     /// The storage engine failed.
-    #[error("ledger storage failed while it was to {doing}: {source}")]
+    #[error(
+        "the storage of {path} failed while it was to {doing}: {source}; give its disk room and let this user write there, \
+         then start again: nothing left that is not stored"
+    )]
     Storage {
         /// What was being done.
         doing: &'static str,
+        /// The file.
+        path: PathBuf,
         /// The engine's own error.
         source: rusqlite::Error,
     },
     /// A file operation failed.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error(
+        "cannot {doing} {path}: {source}; check that it is there, that this user may use it, and that its disk has room"
+    )]
     File {
         /// What was being done.
         doing: &'static str,
@@ -279,6 +286,14 @@ impl std::fmt::Display for Fault {
             Some(entry) => write!(f, "entry {entry}: {}", self.what),
             None => f.write_str(&self.what),
         }
+    }
+}
+
+impl LedgerError {
+    /// What is wrong, without what to do about it: for a text that has a fix of its own.
+    pub(crate) fn problem(&self) -> String {
+        let words = self.to_string();
+        words.split_once("; ").map_or_else(|| words.clone(), |(problem, _)| problem.to_owned())
     }
 }
 

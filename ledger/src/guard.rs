@@ -158,7 +158,7 @@ impl GuardBook {
         }
         let written = self.store.append(rows);
         if let Err(error) = &written {
-            self.halted = Some(error.to_string());
+            self.halted = Some(error.problem());
         }
         written
     }

@@ -130,16 +130,29 @@ fn old_bytes_about_campaigns_and_their_operators_still_mean_the_same() {
                     node: "teacher-1".into(),
                     present: true,
                     last_answer_s: Some(0),
+                    ..Default::default()
                 },
                 campaign::NodeStatus {
                     organisation: "hospital-b".into(),
                     node: "teacher-1".into(),
                     present: false,
                     last_answer_s: None,
+                    ..Default::default()
                 },
             ],
             ..Default::default()
         },
+    );
+    let refusing = campaign::NodeStatus {
+        organisation: "hospital-b".into(),
+        node: "teacher-1".into(),
+        present: false,
+        last_answer_s: Some(3),
+        refused: "CONTRACT_REFUSED".into(),
+    };
+    golden(
+        "status-refused",
+        &campaign::GetStatusResponse { nodes: vec![refusing.clone()], ..Default::default() },
     );
     golden("contract-of-campaign", &campaign::GetContractRequest { campaign_id: "digits-1".into() });
     golden(
@@ -169,7 +182,12 @@ fn old_bytes_about_campaigns_and_their_operators_still_mean_the_same() {
             contract_digest: vec![6; 32],
             resumed: true,
             answers: 12,
+            nodes: Vec::new(),
         },
+    );
+    golden(
+        "campaign-started-nodes",
+        &campaign::StartCampaignResponse { resumed: true, nodes: vec![refusing], ..Default::default() },
     );
     golden("stop-campaign", &campaign::StopCampaignRequest { campaign_id: "digits-2".into() });
     golden("campaign-stopped", &campaign::StopCampaignResponse { answers: 12, stopped_before: true });

@@ -5,7 +5,6 @@
 //! that sends too much, too slowly or something else costs a place among few and is cut off.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -62,11 +61,9 @@ where
     if let Some((_, address, _)) = config.fault() {
         return Err(ServiceError::AdminBeyondLoopback { address });
     }
-    let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServiceError::AddressInUse { address },
-        _ => ServiceError::CannotListen { address, source },
-    })?;
-    let address = listener.local_addr().map_err(|source| ServiceError::CannotListen { address, source })?;
+    let refused = |source| ServiceError::listening("admin.listen", address, source);
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
     let mut incoming = connection::accept(listener, CONNECTIONS_MAX, shutdown.clone(), shutdown);
     tokio::spawn(async move {
         while let Some(Ok(connection)) = incoming.next().await {

@@ -13,7 +13,7 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::certificate;
+use crate::certificate::{self, Validity};
 use crate::error::ServiceError;
 use crate::identity::{DNS_SUFFIX, Identity, checked_label};
 use crate::kit::{
@@ -130,7 +130,10 @@ impl Authority {
             certificate.pem(),
             key.serialize_pem(),
             identity.clone(),
-            params.not_after.unix_timestamp(),
+            Validity {
+                not_before_s: params.not_before.unix_timestamp(),
+                not_after_s: params.not_after.unix_timestamp(),
+            },
         ))
     }
 

@@ -2,23 +2,70 @@
 //!
 //! The bytes may come from anybody, so nothing here may panic and every refusal has its reason.
 
-use rustls_pki_types::CertificateDer;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::CertificateError;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::error::ServiceError;
 use crate::identity::{DNS_SUFFIX, Identity, URI_SCHEME};
+use crate::kit::seconds;
 
 /// What a certificate says about its owner.
 #[derive(Debug, Clone)]
 pub(crate) struct Described {
     pub(crate) identity: Identity,
+    pub(crate) validity: Validity,
+}
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
     /// Seconds since 1970; inclusive at both ends.
     pub(crate) not_before_s: i64,
     pub(crate) not_after_s: i64,
 }
+
+impl Validity {
+    /// Both dates, and what they are compared with: who sees them can tell which clock is wrong.
+    pub(crate) fn in_words(self, now_ms: u64) -> String {
+        let (from, until) = (date(self.not_before_s), date(self.not_after_s));
+        format!("it is valid from {from} to {until}, and this machine's date is {}", day(seconds(now_ms)))
+    }
+}
+
+/// The dates behind a certificate that the TLS library refused as of another time; to follow the words that say so.
+pub(crate) fn dates(fault: &rustls::Error) -> String {
+    let told = |time: &UnixTime| date(time.as_secs().cast_signed());
+    let today = |time: &UnixTime| day(time.as_secs().cast_signed());
+    match fault {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
+            format!(": it was valid until {}, and this machine's date is {}", told(not_after), today(time))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
+            format!(": it is valid from {}, and this machine's date is {}", told(not_before), today(time))
+        }
+        _ => String::new(),
+    }
+}
+
+/// A date that can be read without knowing where: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or_default().min(LATEST_S);
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// The day alone: words that change every second would be news to a log every second.
+fn day(seconds: i64) -> String {
+    date(seconds).chars().take("Sun, 06 Nov 1994".len()).collect()
+}
+
+/// The end of the year 9999, which is also what certificates say that never expire (RFC 5280, section 4.1.2.5).
+const LATEST_S: u64 = 253_402_300_799;
 
 /// Reads the identity of a party's certificate: exactly one `conclave://` URI, and no DNS name that says otherwise.
 pub(crate) fn describe(der: &[u8]) -> Result<Described, ServiceError> {
@@ -55,8 +102,10 @@ pub(crate) fn describe(der: &[u8]) -> Result<Described, ServiceError> {
     let validity = certificate.validity();
     Ok(Described {
         identity,
-        not_before_s: validity.not_before.timestamp(),
-        not_after_s: validity.not_after.timestamp(),
+        validity: Validity {
+            not_before_s: validity.not_before.timestamp(),
+            not_after_s: validity.not_after.timestamp(),
+        },
     })
 }
 
@@ -122,6 +171,14 @@ mod tests {
             let error = describe(&with_names(names)).unwrap_err().to_string();
             assert!(error.contains(reason), "{error} lacks {reason}");
         }
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_second_and_today_to_the_day() {
+        let validity = Validity { not_before_s: 784_111_777, not_after_s: i64::MAX };
+        let from_and_to = "it is valid from Sun, 06 Nov 1994 08:49:37 GMT to Fri, 31 Dec 9999 23:59:59 GMT";
+        let told = validity.in_words(86_399_999);
+        assert_eq!(told, format!("{from_and_to}, and this machine's date is Thu, 01 Jan 1970"));
     }
 
     #[test]

@@ -17,10 +17,13 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::authorise::is_loopback;
+use crate::certificate::dates;
+use crate::clock::WallClock;
+use crate::dialling::Dialler;
 use crate::error::ServiceError;
 use crate::identity::Identity;
 use crate::kit::Kit;
-use crate::server::{tls_setup, with_causes};
+use crate::server::with_causes;
 use crate::wire_error::{self, Refusal};
 
 /// How to reach a server, and who must be there.
@@ -80,7 +83,7 @@ pub async fn connect(
     transport: &ClientTransport,
     limits: &ChannelLimits,
 ) -> Result<Channel, ServiceError> {
-    let endpoint = endpoint(address, transport, limits)?;
+    let way = way(address, transport, limits)?;
     let unreachable = |(problem, fix)| ServiceError::Unreachable {
         peer: transport.peer(),
         address: address.to_owned(),
@@ -88,7 +91,7 @@ pub async fn connect(
         fix,
     };
     let greeted = tokio::time::timeout(Duration::from_millis(limits.connect_timeout_ms), async {
-        let channel = endpoint.connect().await.map_err(|fault| explain(&fault, transport))?;
+        let channel = way.connect().await.map_err(|fault| explain(&fault, transport))?;
         let greeting = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await;
         match greeting {
             Ok(_) => Ok(channel),
@@ -111,44 +114,56 @@ pub fn connect_lazily(
     transport: &ClientTransport,
     limits: &ChannelLimits,
 ) -> Result<Channel, ServiceError> {
-    Ok(endpoint(address, transport, limits)?.connect_lazy())
+    let Way { endpoint, dialler } = way(address, transport, limits)?;
+    Ok(match dialler {
+        Some(dialler) => endpoint.connect_with_connector_lazy(dialler),
+        None => endpoint.connect_lazy(),
+    })
 }
 
-fn endpoint(
-    address: &str,
-    transport: &ClientTransport,
-    limits: &ChannelLimits,
-) -> Result<Endpoint, ServiceError> {
+/// Where a channel goes, and how it dials there under TLS.
+struct Way {
+    endpoint: Endpoint,
+    dialler: Option<Dialler>,
+}
+
+impl Way {
+    async fn connect(self) -> Result<Channel, tonic::transport::Error> {
+        match self.dialler {
+            Some(dialler) => self.endpoint.connect_with_connector(dialler).await,
+            None => self.endpoint.connect().await,
+        }
+    }
+}
+
+fn way(address: &str, transport: &ClientTransport, limits: &ChannelLimits) -> Result<Way, ServiceError> {
     let invalid = || ServiceError::InvalidAddress { value: address.to_owned() };
     let authority: http::uri::Authority = address.parse().map_err(|_| invalid())?;
     if authority.port_u16().is_none() || authority.host().is_empty() || address.contains('@') {
         return Err(invalid());
     }
-    let scheme = match transport {
-        ClientTransport::Mutual { .. } => "https",
+    let (scheme, dialler) = match transport {
+        ClientTransport::Mutual { kit, expected } => ("https", Some(kit.dialler(expected)?)),
         ClientTransport::PlaintextLoopback => {
             let local = authority.host() == "localhost"
                 || address.parse::<SocketAddr>().is_ok_and(|address| is_loopback(&address));
             if !local {
                 return Err(ServiceError::NotLoopback { address: address.to_owned() });
             }
-            "http"
+            ("http", None)
         }
     };
-    let connect_timeout = Duration::from_millis(limits.connect_timeout_ms);
-    let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
+    let origin = format!("{scheme}://{authority}").parse().map_err(|_| invalid())?;
+    // Whoever dials does the TLS: to tonic the connection is a plain one.
+    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
         .map_err(|_| invalid())?
-        .connect_timeout(connect_timeout)
+        .origin(origin)
+        .connect_timeout(Duration::from_millis(limits.connect_timeout_ms))
         .timeout(Duration::from_millis(limits.call_timeout_ms))
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_millis(limits.keep_alive_interval_ms))
         .keep_alive_timeout(Duration::from_millis(limits.keep_alive_timeout_ms));
-    match transport {
-        ClientTransport::Mutual { kit, expected } => endpoint
-            .tls_config(kit.client_tls(expected, connect_timeout))
-            .map_err(|fault| tls_setup(kit, &fault)),
-        ClientTransport::PlaintextLoopback => Ok(endpoint),
-    }
+    Ok(Way { endpoint, dialler })
 }
 
 /// Gives a call its deadline, which the server honours too.
@@ -284,17 +299,12 @@ fn explain(error: &(dyn Error + 'static), transport: &ClientTransport) -> (Strin
         let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause = carried.map_or_else(|| error.source(), |carried| Some(carried));
     }
-    // Below HTTP/2, and for tonic's own timer, only the text survives.
+    // Below HTTP/2 only the text survives.
     let text = with_causes(error);
-    if text.contains("TLS handshake timeout") {
-        return (
-            "no answer in time".to_owned(),
-            "check address and firewall, or raise connect_timeout_ms".to_owned(),
-        );
-    }
     match text.split_once("fatal alert: ") {
         Some((_, alert)) => {
-            explain_alert(alert.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or(alert))
+            let alert = alert.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or(alert);
+            explain_alert(alert, transport)
         }
         None => (text, "check that both sides use the same transport and version".to_owned()),
     }
@@ -306,14 +316,17 @@ fn explain_tls(error: &(dyn Error + 'static), transport: &ClientTransport) -> Op
         ClientTransport::Mutual { expected, .. } => expected.to_string(),
         ClientTransport::PlaintextLoopback => String::new(),
     };
-    let (problem, fix) = match error.downcast_ref::<rustls::Error>()? {
+    let fault = error.downcast_ref::<rustls::Error>()?;
+    let (problem, fix) = match fault {
         rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::Expired | Bad::ExpiredContext { .. } => {
-                ("its certificate has expired".to_owned(), "issue its kit again, or set this machine's clock")
-            }
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                ("its certificate is not yet valid".to_owned(), "set the clocks of both machines")
-            }
+            Bad::Expired | Bad::ExpiredContext { .. } => (
+                format!("its certificate has expired{}", dates(fault)),
+                "issue its kit again, or set this machine's clock",
+            ),
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => (
+                format!("its certificate is not yet valid{}", dates(fault)),
+                "set the clocks of both machines",
+            ),
             Bad::UnknownIssuer | Bad::BadSignature => (
                 "another authority signed its certificate".to_owned(),
                 "compare the fingerprints of both authorities: the kits must come from one",
@@ -324,7 +337,7 @@ fn explain_tls(error: &(dyn Error + 'static), transport: &ClientTransport) -> Op
             ),
             other => (format!("its certificate was refused ({other})"), "issue its kit again"),
         },
-        rustls::Error::AlertReceived(alert) => return Some(explain_alert(&format!("{alert:?}"))),
+        rustls::Error::AlertReceived(alert) => return Some(explain_alert(&format!("{alert:?}"), transport)),
         rustls::Error::InvalidMessage(_) => {
             ("it does not speak TLS".to_owned(), "is it running in plaintext mode, or is it another program?")
         }
@@ -334,11 +347,15 @@ fn explain_tls(error: &(dyn Error + 'static), transport: &ClientTransport) -> Op
 }
 
 /// What the server's TLS library said about us, by the name of the alert (RFC 8446, section 6.2).
-fn explain_alert(alert: &str) -> (String, String) {
+fn explain_alert(alert: &str, transport: &ClientTransport) -> (String, String) {
+    let ours = match transport {
+        ClientTransport::Mutual { kit, .. } => kit.validity_in_words(WallClock::now_ms()),
+        ClientTransport::PlaintextLoopback => String::new(),
+    };
     let (problem, fix) = match alert {
         // One alert for both: which of them it is, only its log says.
         "CertificateExpired" => (
-            "it says that our certificate has expired, or is not yet valid".to_owned(),
+            format!("it says that our certificate has expired, or is not yet valid: {ours}"),
             "issue our kit again, or set the clocks of both machines",
         ),
         "UnknownCA" | "DecryptError" | "BadCertificate" => (
@@ -358,9 +375,10 @@ fn explain_io(error: &(dyn Error + 'static), transport: &ClientTransport) -> Opt
         io::ErrorKind::ConnectionRefused => {
             Some(("connection refused".to_owned(), format!("is the {peer} running and listening there?")))
         }
-        io::ErrorKind::TimedOut => {
-            Some(("connection timed out".to_owned(), "check address and firewall".to_owned()))
-        }
+        io::ErrorKind::TimedOut => Some((
+            "no answer in time".to_owned(),
+            "check address and firewall, or raise connect_timeout_ms".to_owned(),
+        )),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             Some(("no route to it".to_owned(), "check address and network".to_owned()))
         }

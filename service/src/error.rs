@@ -88,17 +88,21 @@ pub enum ServiceError {
     },
     /// Somebody else listens there.
     #[error(
-        "address {address} is in use; stop the other process, or choose another port (0 picks a free one)"
+        "{field} {address}: the address is in use; stop the other process, or choose another port (0 picks a free one)"
     )]
     AddressInUse {
+        /// The setting.
+        field: &'static str,
         /// The address.
         address: SocketAddr,
     },
     /// Listening failed for another reason.
     #[error(
-        "cannot listen on {address}: {source}; choose an address of this machine and a port that this user may bind"
+        "{field} {address}: cannot listen there: {source}; choose an address of this machine and a port that this user may bind"
     )]
     CannotListen {
+        /// The setting.
+        field: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -145,6 +149,24 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// Why `address`, which stands in the setting `field`, cannot be listened on.
+    pub fn listening(field: &'static str, address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { field, address },
+            _ => Self::CannotListen { field, address, source },
+        }
+    }
+
+    /// The same, about an address that stands in another setting than `listen`.
+    #[must_use]
+    pub fn of_setting(self, field: &'static str) -> Self {
+        match self {
+            Self::AddressInUse { address, .. } => Self::AddressInUse { field, address },
+            Self::CannotListen { address, source, .. } => Self::CannotListen { field, address, source },
+            other => other,
+        }
+    }
+
     /// What it is about, and what was given or found there.
     pub fn about(&self) -> (&'static str, String) {
         match self {
@@ -160,9 +182,10 @@ impl ServiceError {
             Self::InvalidAddress { value: address }
             | Self::NotLoopback { address }
             | Self::Unreachable { address, .. } => ("address", address.clone()),
-            Self::AddressInUse { address }
-            | Self::CannotListen { address, .. }
-            | Self::Serving { address, .. } => ("address", address.to_string()),
+            Self::AddressInUse { field, address } | Self::CannotListen { field, address, .. } => {
+                (*field, address.to_string())
+            }
+            Self::Serving { address, .. } => ("address", address.to_string()),
             Self::AdminBeyondLoopback { address } => ("admin.listen", address.to_string()),
             Self::Telemetry { filter, .. } => ("log", filter.clone()),
         }

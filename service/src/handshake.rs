@@ -27,7 +27,8 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected as _;
 
-use crate::certificate;
+use crate::certificate::{self, Validity};
+use crate::clock::WallClock;
 use crate::connection::Connection;
 use crate::identity::Identity;
 use crate::repeats::Repeats;
@@ -37,6 +38,7 @@ pub(crate) struct Gate {
     acceptor: TlsAcceptor,
     timeout: Duration,
     own: Identity,
+    validity: Validity,
     repeats: Repeats,
 }
 
@@ -71,6 +73,7 @@ impl Gate {
         certificate_pem: &str,
         key_pem: &str,
         own: Identity,
+        validity: Validity,
         timeout: Duration,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -91,7 +94,7 @@ impl Gate {
         // A session that is resumed is not verified again: it would outlive the certificate that began it.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { acceptor: Arc::new(config).into(), timeout, own, repeats: Repeats::default() })
+        Ok(Self { acceptor: Arc::new(config).into(), timeout, own, validity, repeats: Repeats::default() })
     }
 
     /// Every connection that completes its handshake; each has a task of its own, so that a slow one holds up nobody.
@@ -180,12 +183,12 @@ impl Gate {
         match fault {
             rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => refused(
                 "CERTIFICATE_EXPIRED",
-                "its certificate has expired",
+                &format!("its certificate has expired{}", certificate::dates(fault)),
                 "have its kit issued again (`conclave provision`), or set this machine's clock",
             ),
             rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => refused(
                 "CERTIFICATE_NOT_YET_VALID",
-                "its certificate is not yet valid",
+                &format!("its certificate is not yet valid{}", certificate::dates(fault)),
                 "set the clocks of both machines",
             ),
             rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
@@ -221,7 +224,10 @@ impl Gate {
         let (reason, problem, fix) = match alert {
             AlertDescription::CertificateExpired => (
                 "REFUSED_US_EXPIRED",
-                format!("it refuses our certificate ({own}) as expired or not yet valid"),
+                format!(
+                    "it refuses our certificate ({own}) as expired or not yet valid: {}",
+                    self.validity.in_words(WallClock::now_ms())
+                ),
                 "issue our kit again (`conclave provision`), or set the clocks of both machines",
             ),
             // What rustls answers when the name in a certificate is not the one that was expected.
@@ -305,4 +311,4 @@ impl ClientCertVerifier for Noting {
 }
 
 /// The protocol that gRPC runs on, as TLS negotiates it (RFC 9113, section 3.2).
-const HTTP_2: &[u8] = b"h2";
+pub(crate) const HTTP_2: &[u8] = b"h2";

@@ -41,9 +41,18 @@ impl Readiness {
     }
 }
 
-/// Asks the process of this machine that listens on `listen` whether it is ready, with its own kit (or in plain text, if it
-/// has none). For the health checks of containers.
+/// Fails unless the process of this machine that listens on `listen` is ready; see [`look`]. For the health checks of
+/// containers.
 pub async fn probe(listen: SocketAddr, kit: Option<&Path>) -> Result<(), Failure> {
+    if look(listen, kit).await? {
+        return Ok(());
+    }
+    Err(Failure::new(ExitStatus::Peer, "not ready yet; see its log for what it waits for"))
+}
+
+/// Asks the process of this machine that listens on `listen` whether it is ready, with its own kit (or in plain text, if it
+/// has none). Fails unless it answers and, with a kit, shows that very party's certificate.
+pub async fn look(listen: SocketAddr, kit: Option<&Path>) -> Result<bool, Failure> {
     let transport = match kit {
         Some(folder) => {
             let kit = Kit::load(folder, WallClock::now_ms())?;
@@ -56,10 +65,7 @@ pub async fn probe(listen: SocketAddr, kit: Option<&Path>) -> Result<(), Failure
     let channel = channel::connect(&address, &transport, &ChannelLimits::default()).await?;
     let told = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     let told = told.map_err(|status| channel::describe_status(&status, &address, &transport))?;
-    match told.into_inner().status() {
-        Told::Serving => Ok(()),
-        _ => Err(Failure::new(ExitStatus::Peer, "not ready yet; see its log for what it waits for")),
-    }
+    Ok(told.into_inner().status() == Told::Serving)
 }
 
 /// Where a listener of this machine is reached: loopback, if it listens everywhere.

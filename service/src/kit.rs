@@ -9,9 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{Certificate, ClientTlsConfig, Identity as KeyAndCertificate};
-
-use crate::certificate;
+use crate::certificate::{self, Described, Validity};
+use crate::dialling::Dialler;
 use crate::error::ServiceError;
 use crate::handshake::Gate;
 use crate::identity::Identity;
@@ -24,7 +23,7 @@ pub struct Kit {
     certificate_pem: String,
     key_pem: String,
     identity: Identity,
-    not_after_s: i64,
+    validity: Validity,
 }
 
 impl Kit {
@@ -57,24 +56,21 @@ impl Kit {
                 "the authority in ca.pem did not sign it (a foreign authority)",
             ));
         }
+        let Described { identity, validity } = described;
         let now_s = seconds(now_ms);
-        if now_s < described.not_before_s {
-            let problem = format!("{} is not yet valid", described.identity);
-            let fix = "set this machine's clock, or wait".to_owned();
-            return Err(ServiceError::KitFile { path: certificate_path, problem, fix });
+        let invalid = |what: &str, fix: &str| {
+            let problem = format!("{identity} {what}: {}", validity.in_words(now_ms));
+            Err(ServiceError::KitFile { path: certificate_path.clone(), problem, fix: fix.to_owned() })
+        };
+        if now_s < validity.not_before_s {
+            return invalid("is not yet valid", "set this machine's clock, or wait");
         }
-        if now_s > described.not_after_s {
-            let days = (now_s - described.not_after_s) / SECONDS_PER_DAY;
-            let problem = format!("{} expired {days} days ago", described.identity);
-            return Err(unfit(&certificate_path, &problem));
+        if now_s > validity.not_after_s {
+            let days = (now_s - validity.not_after_s) / SECONDS_PER_DAY;
+            let fix = "issue the kit again with `conclave provision`, or set this machine's clock";
+            return invalid(&format!("expired {days} days ago"), fix);
         }
-        Ok(Self {
-            ca_pem,
-            certificate_pem,
-            key_pem,
-            identity: described.identity,
-            not_after_s: described.not_after_s,
-        })
+        Ok(Self { ca_pem, certificate_pem, key_pem, identity, validity })
     }
 
     /// Writes the three files into `dir`, which is made if missing; the key is readable by its owner only.
@@ -98,7 +94,7 @@ impl Kit {
 
     /// When the certificate expires, for those who need no more of the kit.
     pub const fn expiry(&self) -> Expiry {
-        Expiry { not_after_s: self.not_after_s }
+        Expiry { not_after_s: self.validity.not_after_s }
     }
 
     /// Whole days until the authority's certificate expires, rounded down. TLS does not look at it, so nothing stops on
@@ -112,21 +108,19 @@ impl Kit {
     /// The gate of a server: only callers whose certificate this consortium's authority signed complete the handshake.
     pub(crate) fn gate(&self, handshake_timeout: Duration) -> Result<Gate, ServiceError> {
         let own = self.identity.clone();
-        Gate::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, own, handshake_timeout)
+        Gate::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, own, self.validity, handshake_timeout)
             .map_err(|fault| tls_setup(self, fault.as_ref()))
     }
 
-    /// TLS for a client that means to call exactly `expected`.
-    pub fn client_tls(&self, expected: &Identity, handshake_timeout: Duration) -> ClientTlsConfig {
-        ClientTlsConfig::new()
-            .identity(self.key_and_certificate())
-            .ca_certificate(Certificate::from_pem(&self.ca_pem))
-            .domain_name(expected.dns_name())
-            .timeout(handshake_timeout)
+    /// How a client with this kit dials exactly `expected`.
+    pub(crate) fn dialler(&self, expected: &Identity) -> Result<Dialler, ServiceError> {
+        Dialler::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, expected)
+            .map_err(|fault| tls_setup(self, fault.as_ref()))
     }
 
-    fn key_and_certificate(&self) -> KeyAndCertificate {
-        KeyAndCertificate::from_pem(&self.certificate_pem, &self.key_pem)
+    /// When the certificate is valid, beside this machine's date.
+    pub(crate) fn validity_in_words(&self, now_ms: u64) -> String {
+        self.validity.in_words(now_ms)
     }
 
     /// Only [`crate::authority`] makes kits, from parts that it has just made.
@@ -135,9 +129,9 @@ impl Kit {
         certificate_pem: String,
         key_pem: String,
         identity: Identity,
-        not_after_s: i64,
+        validity: Validity,
     ) -> Self {
-        Self { ca_pem, certificate_pem, key_pem, identity, not_after_s }
+        Self { ca_pem, certificate_pem, key_pem, identity, validity }
     }
 }
 

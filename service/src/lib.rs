@@ -31,6 +31,7 @@ pub mod wire_error;
 
 mod certificate;
 mod connection;
+mod dialling;
 mod handshake;
 
 pub use authorise::{RoleTable, peer_identity};

@@ -17,7 +17,7 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 
 pub use page::{CONTENT_TYPE, page};
-pub use refusals::Refusals;
+pub use refusals::{Refusals, known_reason};
 
 /// What one process shows.
 #[derive(Debug)]

@@ -1,11 +1,16 @@
 //! Saying a thing once, however often it happens: a caller that comes back every second must not bury the log.
 //!
-//! What was said is not said again for a minute, and its next line tells how often it happened in between. Only so many
-//! different things are said in that time, whoever makes them up: a scanner with many addresses cannot flood a log.
+//! What was said is not said again for a minute, then for two, and so on up to an hour while it goes on; each line tells
+//! how often it happened in between. What was quiet for a minute is news again. Only so many different things are said in
+//! a minute, whoever makes them up: a scanner with many addresses cannot flood a log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tonic::Status;
+
+use crate::wire_error::Refusal;
 
 /// What was said lately. To be shared by all that write the same kind of line.
 #[derive(Debug, Default)]
@@ -13,46 +18,77 @@ pub struct Repeats(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By what is said: when, and how often it has happened since without being said.
-    said: HashMap<String, (Option<Instant>, u64)>,
+    /// By what is said.
+    said: HashMap<String, Said>,
     /// What happened while there was no room to remember what it was.
     overflow: u64,
 }
 
+#[derive(Debug)]
+struct Said {
+    /// When it was said last.
+    at: Instant,
+    /// How long that line stands.
+    stands_for: Duration,
+    /// When it happened last, said or not.
+    happened: Instant,
+    /// How often it has happened since without being said.
+    unsaid: u64,
+}
+
 impl Repeats {
-    /// Whether `key` is to be said now: `None` if it was said within [`SAID_FOR`]; otherwise how often it, or something
-    /// that nobody could keep apart, happened unsaid.
+    /// Whether `key` is to be said now: `None` if its last line still stands; otherwise how often it, or something that
+    /// nobody could keep apart, happened unsaid.
     pub fn to_say(&self, key: &str) -> Option<u64> {
         self.to_say_at(key, Instant::now())
     }
 
+    /// Logs that a call was refused, unless its last line still stands, and makes the status to answer with: the same
+    /// words for the log and for the caller.
+    pub fn refuse(&self, call: &'static str, caller: &str, refusal: Refusal) -> Status {
+        if let Some(before) = self.to_say(&format!("{call} {caller} {refusal}")) {
+            let reason = refusal.reason();
+            tracing::warn!(caller, call, reason, unsaid_before = before, "refused: {refusal}");
+        }
+        refusal.into_status()
+    }
+
     fn to_say_at(&self, key: &str, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = |said: &Option<Instant>| said.is_some_and(|said| now.duration_since(said) < SAID_FOR);
+        let stands_for = match state.said.get_mut(key) {
+            None => SAID_FOR,
+            Some(said) => {
+                let quiet = now.duration_since(said.happened) >= SAID_FOR;
+                said.happened = now;
+                if !quiet && now.duration_since(said.at) < said.stands_for {
+                    said.unsaid += 1;
+                    return None;
+                }
+                if quiet { SAID_FOR } else { (said.stands_for * 2).min(SAID_FOR_MAX) }
+            }
+        };
         if state.said.len() >= REMEMBERED_MAX && !state.said.contains_key(key) {
-            let unsaid: u64 =
-                state.said.values().filter(|(said, _)| !recent(said)).map(|(_, unsaid)| unsaid).sum();
-            state.said.retain(|_, (said, _)| recent(said));
-            state.overflow += unsaid;
+            let recent = |said: &Said| now.duration_since(said.at) < SAID_FOR;
+            let forgotten: u64 =
+                state.said.values().filter(|said| !recent(said)).map(|said| said.unsaid).sum();
+            state.said.retain(|_, said| recent(said));
+            state.overflow += forgotten;
             if state.said.len() >= REMEMBERED_MAX {
                 state.overflow += 1;
                 return None;
             }
         }
-        let (said, unsaid) = state.said.entry(key.to_owned()).or_default();
-        if recent(said) {
-            *unsaid += 1;
-            return None;
-        }
-        *said = Some(now);
-        let unsaid = std::mem::take(unsaid);
-        Some(unsaid + std::mem::take(&mut state.overflow))
+        let said = Said { at: now, stands_for, happened: now, unsaid: 0 };
+        let before = state.said.insert(key.to_owned(), said).map_or(0, |said| said.unsaid);
+        Some(before + std::mem::take(&mut state.overflow))
     }
 }
 
-/// How long a line stands for what happens again.
+/// How long the first line stands for what happens again.
 pub const SAID_FOR: Duration = Duration::from_mins(1);
-/// Most different lines in that time.
+/// How long any line stands.
+const SAID_FOR_MAX: Duration = Duration::from_hours(1);
+/// Most different lines in [`SAID_FOR`].
 const REMEMBERED_MAX: usize = 64;
 
 #[cfg(test)]
@@ -68,6 +104,22 @@ mod tests {
         }
         assert_eq!(repeats.to_say_at("b", start), Some(0), "something else is said at once");
         assert_eq!(repeats.to_say_at("a", start + SAID_FOR), Some(59));
+    }
+
+    #[test]
+    fn what_goes_on_all_day_is_said_ever_more_seldom_and_is_news_again_after_a_minute_without_it() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        let day_s = 24 * 60 * 60;
+        let after = |second: u64| start + Duration::from_secs(second);
+        let said: Vec<_> = (0..day_s)
+            .filter_map(|second| repeats.to_say_at("a", after(second)).map(|unsaid| (second, unsaid)))
+            .collect();
+        assert_eq!(said[..5], [(0, 0), (60, 59), (180, 119), (420, 239), (900, 479)]);
+        assert!(said.len() < 32, "about one an hour: {said:?}");
+        assert_eq!(repeats.to_say_at("a", after(day_s + 10)), None);
+        assert!(repeats.to_say_at("a", after(day_s + 75)).is_some(), "it had stopped for a minute");
+        assert_eq!(repeats.to_say_at("a", after(day_s + 76)), None);
+        assert_eq!(repeats.to_say_at("a", after(day_s + 135)), Some(1), "and begins with a minute");
     }
 
     #[test]

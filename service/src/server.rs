@@ -17,7 +17,6 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -185,12 +184,9 @@ impl Server {
             }
         };
 
-        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServiceError::AddressInUse { address },
-            _ => ServiceError::CannotListen { address, source },
-        })?;
-        let address =
-            listener.local_addr().map_err(|source| ServiceError::CannotListen { address, source })?;
+        let refused = |source| ServiceError::listening("listen", address, source);
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
 
         let (readiness, health) = Readiness::new().await;
         self.routes.add_service(health);

@@ -17,7 +17,7 @@ use conclave_proto::common::v1::answer::Outcome;
 use conclave_proto::common::v1::{Abstention, Answer as WireAnswer, Interrupted};
 use conclave_proto::ids::{QueryId, join_query_ids};
 use conclave_service::channel::{self, Jitter, RetryPolicy};
-use conclave_service::{ChannelLimits, ClientTransport, Refusal};
+use conclave_service::{ChannelLimits, ClientTransport, Refusal, Repeats};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tonic::Status;
@@ -38,7 +38,8 @@ pub struct Patience {
     pub retry: RetryPolicy,
     /// How long one call waits at the aggregator for a further answer.
     pub answer_wait_ms: u32,
-    /// How long the campaign may stay below its quorum before the student stops following.
+    /// How long the campaign may stay below its quorum before the student stops following. By default an hour:
+    /// silos come back in their own time, and the log says that they are waited for.
     pub quorum_wait_ms: u64,
     /// How long following may take in all.
     pub answers_deadline_ms: u64,
@@ -53,8 +54,8 @@ impl Default for Patience {
             // About a minute: enough for a restart with a verified ledger.
             retry: RetryPolicy { attempts_max: 30, delay_first_ms: 100, delay_max_ms: 5_000 },
             answer_wait_ms: 1_000,
-            quorum_wait_ms: 30_000,
-            answers_deadline_ms: 60 * 60 * 1_000,
+            quorum_wait_ms: HOUR_MS,
+            answers_deadline_ms: HOUR_MS,
             queries_per_call_max: 10_000,
         }
     }
@@ -149,6 +150,7 @@ impl CampaignClient {
             transport: transport.clone(),
             patience: *patience,
             jitter: Jitter::fresh(),
+            said: Repeats::default(),
         };
         let answer = caller
             .call("reading the contract", |mut service, _| async move {
@@ -238,6 +240,14 @@ impl CampaignClient {
                 CampaignState::Halted => return Ok(Ended::Halted),
                 CampaignState::Ended => return Ok(Ended::Stopped),
                 CampaignState::BelowQuorum => {
+                    if let Some(before) = self.caller.said.to_say(BELOW_QUORUM) {
+                        let most_ms = self.caller.patience.quorum_wait_ms;
+                        tracing::warn!(
+                            unsaid_before = before,
+                            most_ms,
+                            "{BELOW_QUORUM}; waiting for the silos"
+                        );
+                    }
                     let since = *below_quorum_since.get_or_insert(called);
                     if since.elapsed() >= Duration::from_millis(self.caller.patience.quorum_wait_ms) {
                         return Ok(Ended::BelowQuorum);
@@ -301,6 +311,8 @@ struct Caller {
     transport: ClientTransport,
     patience: Patience,
     jitter: Jitter,
+    /// What the log said lately about calls that failed.
+    said: Repeats,
 }
 
 impl Caller {
@@ -310,14 +322,16 @@ impl Caller {
         C: FnMut(CampaignServiceClient<Channel>, u32) -> F,
         F: Future<Output = std::result::Result<T, Status>>,
     {
-        let (address, transport) = (&self.address, &self.transport);
+        let (address, transport, said) = (&self.address, &self.transport, &self.said);
         let outcome = channel::retry(&self.patience.retry, &mut self.jitter, |attempt| {
             let answer = call(self.service.clone(), attempt);
             async move {
                 let answer = answer.await;
                 if let Err(status) = &answer {
                     let reason = channel::describe_status(status, address, transport);
-                    tracing::warn!(attempt, %reason, "{what} failed");
+                    if let Some(before) = said.to_say(&format!("{what}: {reason}")) {
+                        tracing::warn!(attempt, %reason, unsaid_before = before, "{what} failed");
+                    }
                 }
                 answer
             }
@@ -385,6 +399,8 @@ fn broken(field: &str, value: impl std::fmt::Display, fix: &str) -> StudentError
     StudentError::Protocol { peer: "aggregator", fault: Fault::new(field, value, fix) }
 }
 
+const BELOW_QUORUM: &str = "too few teachers answer the campaign";
+const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// Keeps a call under 4 MiB, the default message limit of every server.
 const QUERIES_PER_CALL_MAX: usize = 100_000;
 /// What an aggregator says to proposals once an operator has stopped the campaign (proto/conclave/campaign/v1).

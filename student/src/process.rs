@@ -118,9 +118,12 @@ async fn learn(settings: &Settings) -> std::result::Result<StudentModel, Failure
             );
         }
         Ended::BelowQuorum => {
-            let words =
-                "the campaign is below its quorum; start the student again when the teachers are back";
-            return Err(Failure::new(ExitStatus::Peer, words));
+            let (field, waited_ms) = ("patience.quorum_wait_ms", patience.quorum_wait_ms);
+            let words = format!(
+                "the campaign stayed below its quorum for {field} = {waited_ms}; start the student again when the teachers \
+                 are back, or let it wait for longer"
+            );
+            return Err(Failure::new(ExitStatus::Peer, words).about(field, waited_ms.to_string()));
         }
         Ended::Halted => {
             let words =

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use conclave_ledger::guard::{GuardBook, GuardRequest};
 use conclave_ledger::{CampaignKey, Digest, LedgerError, QueryKey};
 use conclave_proto::ids::{CampaignId, ContractDigest, QueryId};
+use conclave_service::Repeats;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ballot_paper::BallotPaper;
@@ -147,6 +148,8 @@ enum Command {
 /// The thread: takes whatever waits, puts it into the book with one flush, then answers.
 fn keep(mut book: GuardBook, mut waiting: mpsc::Receiver<Command>, clock: fn() -> u64, used: &AtomicU64) {
     let mut open = true;
+    // An aggregator asks again every second: that nothing can be written must not fill another disk.
+    let said = Repeats::default();
     while open && let Some(first) = waiting.blocking_recv() {
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -162,7 +165,7 @@ fn keep(mut book: GuardBook, mut waiting: mpsc::Receiver<Command>, clock: fn() -
                 next = waiting.try_recv().ok();
             }
         }
-        flush(&mut book, &requests, replies, clock(), used);
+        flush(&mut book, &requests, replies, clock(), used, &said);
     }
     if let Err(error) = book.close() {
         tracing::error!(%error, "the budget guard's book could not be closed; it is whole, and repaired when next opened");
@@ -175,6 +178,7 @@ fn flush(
     replies: Vec<oneshot::Sender<Result<Standing, CallError>>>,
     now_ms: u64,
     used: &AtomicU64,
+    said: &Repeats,
 ) {
     if requests.is_empty() {
         return;
@@ -186,13 +190,15 @@ fn flush(
             for ((request, outcome), reply) in requests.iter().zip(outcomes).zip(replies) {
                 let outcome = outcome
                     .map(|()| standing(book, &request.campaign))
-                    .map_err(|error| refusal(request, &error));
+                    .map_err(|error| refusal(request, &error, said));
                 // The caller may have gone.
                 let _ = reply.send(outcome);
             }
         }
         Err(error) => {
-            tracing::error!(%error, "the budget guard stopped: nothing is voted on until the disk is repaired and the node restarted");
+            if let Some(before) = said.to_say(STOPPED) {
+                tracing::error!(unsaid_before = before, "{STOPPED}: {error}");
+            }
             for reply in replies {
                 let _ = reply.send(Err(CallError::GuardHalted));
             }
@@ -204,7 +210,7 @@ fn standing(book: &GuardBook, campaign: &CampaignKey) -> Standing {
     Standing { cap: book.cap_queries(), used: book.used(), used_by_campaign: book.used_by(campaign) }
 }
 
-fn refusal(request: &GuardRequest, error: &LedgerError) -> CallError {
+fn refusal(request: &GuardRequest, error: &LedgerError, said: &Repeats) -> CallError {
     match error {
         LedgerError::GuardSpent { cap_queries, used, asked } => {
             CallError::SiloBudgetSpent { cap: *cap_queries, used: *used, asked: *asked }
@@ -215,12 +221,15 @@ fn refusal(request: &GuardRequest, error: &LedgerError) -> CallError {
             offered: request.contract_digest.to_string(),
         },
         error => {
-            tracing::error!(%error, "the budget guard could not decide");
+            if let Some(before) = said.to_say(&error.to_string()) {
+                tracing::error!(unsaid_before = before, "the budget guard could not decide: {error}");
+            }
             CallError::GuardHalted
         }
     }
 }
 
+const STOPPED: &str = "the silo's budget guard has stopped, and nothing is voted on before a restart";
 /// Calls beyond these are told to come back.
 const COMMANDS_WAITING_MAX: usize = 1024;
 /// So that the first of many callers does not wait for all of them.

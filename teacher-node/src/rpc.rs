@@ -14,7 +14,7 @@ use conclave_proto::teacher::v1::{
     AcceptContractRequest, AcceptContractResponse, DescribeRequest, DescribeResponse, VoteRequest,
     VoteResponse,
 };
-use conclave_service::{Refusal, Repeats, Role, RoleTable, peer_identity};
+use conclave_service::{Repeats, Role, RoleTable, peer_identity};
 use conclave_trust::Contract;
 use conclave_trust::contract::unit_to_wire;
 use tonic::{Request, Response, Status};
@@ -48,8 +48,9 @@ impl TeacherService for TeacherRpc {
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
         let caller = caller(&request);
-        let answer =
-            self.describe(request.into_inner()).map_err(|error| self.refuse("Describe", &caller, error))?;
+        let answer = self
+            .describe(request.into_inner())
+            .map_err(|error| self.said.refuse("Describe", &caller, error.into()))?;
         if self.said.to_say(&format!("Describe {caller}")).is_some() {
             tracing::info!(caller, "described this node");
         }
@@ -62,7 +63,8 @@ impl TeacherService for TeacherRpc {
     ) -> Result<Response<AcceptContractResponse>, Status> {
         let caller = caller(&request);
         let agreed = self.agree(request.into_inner()).await;
-        let (campaign, digest) = agreed.map_err(|error| self.refuse("AcceptContract", &caller, error))?;
+        let (campaign, digest) =
+            agreed.map_err(|error| self.said.refuse("AcceptContract", &caller, error.into()))?;
         tracing::info!(caller, %campaign, contract = %digest, "agreed to a campaign");
         Ok(Response::new(AcceptContractResponse { contract_digest: digest.as_bytes().to_vec() }))
     }
@@ -70,7 +72,7 @@ impl TeacherService for TeacherRpc {
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         let caller = caller(&request);
         let answer = self.vote(&caller, request.into_inner()).await;
-        answer.map(Response::new).map_err(|error| self.refuse("Vote", &caller, error))
+        answer.map(Response::new).map_err(|error| self.said.refuse("Vote", &caller, error.into()))
     }
 }
 
@@ -105,16 +107,6 @@ impl TeacherRpc {
         let standing = self.guard.standing(&contract.campaign, contract.digest()).await?;
         let digest = self.silo.agree(&contract, standing)?;
         Ok((contract.campaign, digest))
-    }
-
-    /// The same words for the log and for the caller.
-    fn refuse(&self, call: &'static str, caller: &str, error: CallError) -> Status {
-        let refusal = Refusal::from(error);
-        if let Some(before) = self.said.to_say(&format!("{call} {caller} {refusal}")) {
-            let reason = refusal.reason();
-            tracing::warn!(caller, call, reason, unsaid_before = before, "refused: {refusal}");
-        }
-        refusal.into_status()
     }
 
     async fn vote(&self, caller: &str, request: VoteRequest) -> Result<VoteResponse, CallError> {

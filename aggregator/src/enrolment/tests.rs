@@ -177,3 +177,22 @@ fn new_data_inherit_what_was_spent_unless_the_people_are_declared_to_be_others()
     assert_eq!(terms(&book, "data-2", Some(("data-0", true))).predecessor, Predecessor::Inherits(before()));
     assert_eq!(terms(&book, "data-2", Some(("data-1", true))).predecessor, Predecessor::Disjoint(before()));
 }
+
+#[test]
+fn an_account_whose_terms_differ_is_told_with_its_silo_both_values_and_the_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    let genesis = Genesis { ledger_id: LedgerId::new([1; 16]), simulated: false };
+    let mut book = Book::create(&folder.path().join("ledger.db"), genesis, 0).unwrap();
+    let described =
+        Description { member: member("hospital-a", "data-1", 2), predecessor: None, misfit: None };
+    let opened = account_terms(&described, &settings(), &[]).unwrap();
+    book.transact(0, |now| now.open_account(opened)).unwrap().unwrap();
+    let mut now = settings();
+    now.accounts.epsilon = Epsilon::new(4.0).unwrap();
+    let told = account_terms(&described, &now, &book.accounts()).unwrap_err().to_string();
+    for part in
+        ["silo hospital-a", "data id data-1", "accounts.epsilon is 3", "now it is 4", "; an account keeps"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}

@@ -189,6 +189,7 @@ impl From<LedgerError> for Fault {
                 return Self::from_words(Exit::Verification, "corrupt-ledger", &entry, &shown(path), &words);
             }
             LedgerError::File { path, .. } => (Exit::Other, "unusable-file", "file", shown(path)),
+            LedgerError::Storage { path, .. } => (Exit::Other, "storage-failed", "ledger", shown(path)),
             LedgerError::BudgetSpent(spent) => {
                 (Exit::Budget, "budget-spent", "budget", spent.wall.to_string())
             }

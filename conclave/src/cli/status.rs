@@ -52,6 +52,8 @@ struct Queries {
 struct Nodes {
     present: u32,
     total: u32,
+    /// `ORGANISATION/NODE: REASON` of each that refused last.
+    refused: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,6 +130,7 @@ fn told(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
         ),
         spent_per_cent: (account.rho_spent_units.saturating_mul(100)).div_ceil(account.rho_cap_units.max(1)),
     });
+    let refusing = status.nodes.iter().filter(|node| !node.refused.is_empty());
     Ok(Told {
         campaign: contract.campaign.to_string(),
         contract: contract.digest().to_string(),
@@ -141,7 +144,13 @@ fn told(contract: &Contract, status: GetStatusResponse) -> Result<Told, conclave
             interrupted: status.queries_interrupted,
             waiting: status.queries_waiting,
         },
-        nodes: Nodes { present: status.nodes_present, total: status.nodes_total },
+        nodes: Nodes {
+            present: status.nodes_present,
+            total: status.nodes_total,
+            refused: refusing
+                .map(|node| format!("{}/{}: {}", node.organisation, node.node, node.refused))
+                .collect(),
+        },
         privacy: Privacy {
             unit: contract.unit.name(),
             adjacency: contract.adjacency.name(),
@@ -202,7 +211,9 @@ pub(super) fn in_words(told: &Told) -> String {
             queries.waiting
         ),
     );
-    line("Nodes", format!("{} of {} are there", nodes.present, nodes.total));
+    let refused = nodes.refused.join(", ");
+    let refused = if refused.is_empty() { refused } else { format!("; refused by {refused}") };
+    line("Nodes", format!("{} of {} are there{refused}", nodes.present, nodes.total));
     line("Guarantee", format!("ε = {} {terms}: that of the campaign's cap", figure_up(privacy.epsilon)));
     line("Spent", format!("ε = {} {terms}: after the fact", figure_up(privacy.epsilon_spent)));
     line("Left", format!("{} queries, at the price of one that is answered", privacy.queries_left));

@@ -16,13 +16,18 @@ pub async fn look(loaded: Loaded<AggregatorConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Aggregator, kit_folder, config.plaintext_loopback);
+    if storage::holder(&config.ledger).is_some() && identity::answers(config.listen, kit_folder).await {
+        flight.recognised();
+    }
     identity::listen(&mut flight, "listen", config.listen, kit_folder).await;
     if let Some(address) = config.nodes_listen {
         identity::listen(&mut flight, "nodes_listen", address, kit_folder).await;
     }
+    identity::admin(&mut flight, config.admin);
     let folder = config.ledger.parent().unwrap_or_else(|| std::path::Path::new(""));
     storage::folder(&mut flight, "ledger", folder, false);
     storage::ledger(&mut flight, &config.ledger);
+    storage::opened(&mut flight, "ledger", &config.ledger);
 
     let settings = match read_pool(&config.pool) {
         Ok(pool) => {

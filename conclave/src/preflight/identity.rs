@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
+use conclave_service::admin::AdminConfig;
 use conclave_service::clock::WallClock;
 use conclave_service::{Kit, Role, ServiceError, health};
 
@@ -70,20 +71,56 @@ fn days(flight: &mut Preflight, what: &'static str, left: i64, fix: &str) {
     }
 }
 
-/// Whether the role could listen on `address`, the setting `field`; if somebody does already, whether it is the role itself.
-pub async fn listen(flight: &mut Preflight, field: &str, address: SocketAddr, kit: Option<&Path>) {
-    match TcpListener::bind(address) {
-        Ok(_) => flight.good("listen", field, address, "free, and this user may listen there"),
-        Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
-            let mut fault = Fault::from(ServiceError::AddressInUse { address });
-            if health::probe(address, kit).await.is_ok() {
-                fault.message = format!("{field} {address}: this role runs there already");
-                "nothing, if that is meant; otherwise stop it first".clone_into(&mut fault.fix);
-            }
-            flight.problem("listen", fault);
-        }
-        Err(source) => flight.problem("listen", ServiceError::CannotListen { address, source }.into()),
+/// Whether the role itself listens on `address` already: whoever does shows the same kit.
+pub async fn answers(address: SocketAddr, kit: Option<&Path>) -> bool {
+    taken(address).is_some_and(|fault| is_in_use(&fault)) && health::look(address, kit).await.is_ok()
+}
+
+/// Whether the role could listen on `address`, the setting `field`.
+pub async fn listen(flight: &mut Preflight, field: &'static str, address: SocketAddr, kit: Option<&Path>) {
+    let Some(source) = hindrance(flight, field, address) else { return };
+    let in_use = is_in_use(&source);
+    let mut fault = Fault::from(ServiceError::listening(field, address, source));
+    if in_use && health::look(address, kit).await.is_ok() {
+        fault.message = format!("{field} {address}: a process with this kit listens there, on other files");
+        "stop it, or give the settings that it runs with".clone_into(&mut fault.fix);
     }
+    flight.problem("listen", fault);
+}
+
+/// Whether the figures could be shown where the settings say, if anywhere.
+pub fn admin(flight: &mut Preflight, config: AdminConfig) {
+    const FIELD: &str = "admin.listen";
+    // An address that is not allowed is told with the settings.
+    let (Some(address), None) = (config.listen, config.fault()) else { return };
+    if let Some(source) = hindrance(flight, FIELD, address) {
+        flight.problem("listen", ServiceError::listening(FIELD, address, source).into());
+    }
+}
+
+/// Tells that `address` is free, or taken by the role itself; else returns why nobody else can listen there.
+fn hindrance(flight: &mut Preflight, field: &'static str, address: SocketAddr) -> Option<io::Error> {
+    match taken(address) {
+        None if flight.running => {
+            let words = "nobody listens there, though the role runs: it was started with other settings";
+            flight.warn("listen", field, address, words, "restart it, if these are meant");
+        }
+        None => flight.good("listen", field, address, "free, and this user may listen there"),
+        Some(source) if flight.running && is_in_use(&source) => {
+            flight.runs("listen", field, address, "taken, as it is while the role runs");
+        }
+        Some(source) => return Some(source),
+    }
+    None
+}
+
+/// Why nobody else can listen on `address` now.
+fn taken(address: SocketAddr) -> Option<io::Error> {
+    TcpListener::bind(address).err()
+}
+
+fn is_in_use(fault: &io::Error) -> bool {
+    fault.kind() == io::ErrorKind::AddrInUse
 }
 
 /// Below this many days somebody should have new certificates made.

@@ -6,6 +6,7 @@
 //! | is the disk writable, durable and large enough; is the book in order | [`storage`] |
 //! | what each role needs beside that | [`teacher`], [`aggregator`], [`student`] |
 //!
+//! A role that is at work here already, with the same kit, addresses and book, is an outcome of its own and no problem.
 //! Every finding names field, value and fix. The exit status is that of the first problem, and the same that the role
 //! itself would end with. It reads what the role may read and tells what the role tells: digests, never a row.
 
@@ -30,6 +31,8 @@ pub enum Verdict {
     Good,
     /// It works; somebody should know.
     Warning,
+    /// The role itself is at work there.
+    Running,
     /// Not looked at, for the reason told.
     Unchecked,
     /// The role would not start, or not work.
@@ -41,6 +44,7 @@ impl Verdict {
         match self {
             Self::Good => "good",
             Self::Warning => "warning",
+            Self::Running => "running",
             Self::Unchecked => "unchecked",
             Self::Problem(_) => "problem",
         }
@@ -74,8 +78,10 @@ pub struct Finding {
 #[derive(Debug, Serialize)]
 pub struct Preflight {
     role: &'static str,
-    /// Whether nothing keeps the role from starting.
+    /// Whether nothing keeps the role from working.
     ready: bool,
+    /// Whether it works here already, with these settings.
+    running: bool,
     checks: Vec<Finding>,
     /// The first problem, in the shape of every failure.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +91,12 @@ pub struct Preflight {
 impl Preflight {
     /// Nothing looked at yet.
     pub const fn of(role: &'static str) -> Self {
-        Self { role, ready: true, checks: Vec::new(), error: None }
+        Self { role, ready: true, running: false, checks: Vec::new(), error: None }
+    }
+
+    /// What is taken here is taken by the role itself.
+    pub(crate) const fn recognised(&mut self) {
+        self.running = true;
     }
 
     /// The first problem.
@@ -119,6 +130,17 @@ impl Preflight {
         fix: &str,
     ) {
         self.note(check, Verdict::Warning, field, &value, message, fix);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "so that callers hand over names and figures alike")]
+    pub(crate) fn runs(
+        &mut self,
+        check: &'static str,
+        field: &str,
+        value: impl ToString,
+        message: impl Into<String>,
+    ) {
+        self.note(check, Verdict::Running, field, &value, message, "");
     }
 
     pub(crate) fn unchecked(&mut self, check: &'static str, field: &str, why: &str) {
@@ -175,6 +197,7 @@ impl Preflight {
         for Finding { check, verdict, field, value, message, fix } in &self.checks {
             let mark = match verdict {
                 Verdict::Good => "ok",
+                Verdict::Running => "RUNS",
                 Verdict::Unchecked => "-",
                 Verdict::Warning => "WARNING",
                 Verdict::Problem(_) => "PROBLEM",
@@ -196,10 +219,14 @@ impl Preflight {
             |wanted: &str| self.checks.iter().filter(|finding| finding.verdict.word() == wanted).count();
         let (problems, warnings) = (count("problem"), count("warning"));
         let role = self.role;
-        let verdict = match (problems, warnings) {
-            (0, 0) => format!("The {role} is ready to start."),
-            (0, _) => format!("The {role} can start; warnings: {warnings}."),
-            _ => format!("The {role} is NOT ready; problems: {problems}, warnings: {warnings}."),
+        let verdict = match (self.running, problems, warnings) {
+            (true, 0, 0) => format!("The {role} is running here already; there is nothing to start."),
+            (true, ..) => {
+                format!("The {role} is running here already; problems: {problems}, warnings: {warnings}.")
+            }
+            (false, 0, 0) => format!("The {role} is ready to start."),
+            (false, 0, _) => format!("The {role} can start; warnings: {warnings}."),
+            (false, ..) => format!("The {role} is NOT ready; problems: {problems}, warnings: {warnings}."),
         };
         text + "\n" + &verdict + "\n"
     }

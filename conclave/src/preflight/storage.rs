@@ -78,15 +78,15 @@ fn flushes(folder: &Path) -> io::Result<u128> {
 }
 
 #[cfg(unix)]
-fn permissions(flight: &mut Preflight, field: &str, folder: &Path) {
+fn permissions(flight: &mut Preflight, field: &str, path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    let Ok(data) = fs::metadata(folder) else { return };
+    let Ok(data) = fs::metadata(path) else { return };
     let mode = data.permissions().mode() & 0o777;
-    let shown = folder.display();
+    let (shown, wanted) = (path.display(), if data.is_dir() { 700 } else { 600 });
     let open_to_others = mode & 0o077 != 0;
     if open_to_others {
         let words = format!("others than its owner may look into it (mode {mode:03o})");
-        flight.warn("permissions", field, &shown, words, &format!("chmod 700 {shown}"));
+        flight.warn("permissions", field, &shown, words, &format!("chmod {wanted} {shown}"));
     } else {
         flight.good("permissions", field, shown, "for its owner alone");
     }
@@ -152,6 +152,7 @@ pub fn ledger(flight: &mut Preflight, path: &Path) {
     if !path.exists() {
         return flight.good("ledger", "ledger", shown, "not there yet; the first start makes it");
     }
+    permissions(flight, "ledger", path);
     match verify(path) {
         Ok(found) if found.valid => {
             let words = format!(
@@ -171,6 +172,38 @@ pub fn ledger(flight: &mut Preflight, path: &Path) {
         }
         Err(error) => flight.problem("ledger", unverified(error, path)),
     }
+}
+
+/// Tells who has the book at `path` open, if anybody has. `check` names the kind of book.
+pub fn opened(flight: &mut Preflight, check: &'static str, path: &Path) {
+    let Some(holder) = holder(path) else { return };
+    if flight.running {
+        return flight.runs(check, check, path.display(), format!("{holder} has it open: the role itself"));
+    }
+    let mut fault = Fault::from(LedgerError::InUse { path: path.to_owned() });
+    fault.message = format!("{check} {}: {holder} has it open", path.display());
+    "stop that process first: a book has one writer".clone_into(&mut fault.fix);
+    flight.problem(check, fault);
+}
+
+/// Who has the book at `path` open. Reads SQLite's lock on it, which opens no book and leaves the file as it is: a process
+/// that has a book open locks these bytes for itself alone (SQLite, os_unix.c).
+#[cfg(unix)]
+pub fn holder(path: &Path) -> Option<String> {
+    use rustix::process::{Flock, FlockType, fcntl_getlk};
+    const PENDING_BYTE: u64 = 0x4000_0000;
+    const LOCK_BYTES: u64 = 512;
+    let book = File::open(path).ok()?;
+    let lock = Flock { start: PENDING_BYTE, length: LOCK_BYTES, ..FlockType::ReadLock.into() };
+    let held = fcntl_getlk(&book, &lock).ok().flatten()?;
+    // A process of another container has no number here.
+    let number = held.pid.map(|pid| format!("process {}", pid.as_raw_nonzero()));
+    Some(number.unwrap_or_else(|| "a process of another container or machine".to_owned()))
+}
+
+#[cfg(not(unix))]
+pub fn holder(_: &Path) -> Option<String> {
+    None
 }
 
 /// Verifies a silo's guard book, on a copy, and tells what is left under the cap that the settings give.
@@ -279,7 +312,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_state_folder_that_others_may_read_is_warned_of_with_the_command() {
+    fn a_state_folder_or_a_ledger_that_others_may_read_is_warned_of_with_the_command() {
         use std::os::unix::fs::PermissionsExt;
         let scratch = tempfile::tempdir().unwrap();
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -287,6 +320,14 @@ mod tests {
         let found = flight.checks().iter().find(|finding| finding.check == "permissions").unwrap();
         assert_eq!(found.verdict, Verdict::Warning);
         assert!(found.fix.starts_with("chmod 700"), "{found:?}");
+
+        let file = scratch.path().join("ledger.db");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut flight = Preflight::of("aggregator");
+        ledger(&mut flight, &file);
+        let found = flight.checks().iter().find(|finding| finding.check == "permissions").unwrap();
+        assert!(found.fix.starts_with("chmod 600"), "{found:?}");
     }
 
     #[test]

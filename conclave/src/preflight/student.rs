@@ -25,7 +25,12 @@ pub async fn look(loaded: Loaded<StudentConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Student, kit_folder, config.plaintext_loopback);
+    // It has no book that would be locked; without a kit nobody can tell who listens there.
+    if kit.is_some() && identity::answers(config.listen, kit_folder).await {
+        flight.recognised();
+    }
     identity::listen(&mut flight, "listen", config.listen, kit_folder).await;
+    identity::admin(&mut flight, config.admin);
     storage::folder(
         &mut flight,
         "model_path",

@@ -19,9 +19,15 @@ pub async fn look(loaded: Loaded<TeacherNodeConfig>) -> Preflight {
     let config = &loaded.value;
     let kit_folder = config.kit.as_deref();
     let kit = identity::kit(&mut flight, Role::Teacher, kit_folder, config.plaintext_loopback.is_some());
+    let book = config.state_dir.join(GUARD_BOOK);
+    if storage::holder(&book).is_some() && answers(config).await {
+        flight.recognised();
+    }
     meeting(&mut flight, config, kit.as_ref()).await;
+    identity::admin(&mut flight, config.admin);
     storage::folder(&mut flight, "state_dir", &config.state_dir, true);
-    storage::guard_book(&mut flight, &config.state_dir.join(GUARD_BOOK), config.limits.queries_max);
+    storage::guard_book(&mut flight, &book, config.limits.queries_max);
+    storage::opened(&mut flight, "guard", &book);
 
     match settings(&loaded, kit.as_ref()) {
         Ok(settings) => {
@@ -32,6 +38,15 @@ pub async fn look(loaded: Loaded<TeacherNodeConfig>) -> Preflight {
         Err(Some(error)) => flight.settings(error),
     }
     flight
+}
+
+/// Whether a node with these settings is at work: it listens, or its aggregator answers it.
+async fn answers(config: &TeacherNodeConfig) -> bool {
+    match config.meeting() {
+        Ok(Meeting::Listen(address)) => identity::answers(address, config.kit.as_deref()).await,
+        Ok(Meeting::DialOut(_)) => conclave_teacher_node::probe(config).await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Where the node listens, or the aggregator that it dials; a meeting that cannot be is told with the other settings.

@@ -183,7 +183,9 @@ impl World {
         self.aggregator = Some(running);
         let kit = Arc::new(self.kit(Role::Student, HUB, "student")?);
         let transport = ClientTransport::Mutual { kit, expected };
-        CampaignClient::connect(&address, &transport, &Patience::default()).await.map_err(fault)
+        // Its nodes are its own: one that is gone does not come back.
+        let patience = Patience { quorum_wait_ms: QUORUM_WAIT_MS, ..Patience::default() };
+        CampaignClient::connect(&address, &transport, &patience).await.map_err(fault)
     }
 
     /// Serves the student, and asks it, as any client would, for the labels of raw rows.
@@ -452,5 +454,6 @@ const NODE: &str = "node";
 const KIT_DAYS: u32 = 1;
 /// A simulation's nodes are never away, only slow.
 const VOTE_DEADLINE_MS: u32 = 120_000;
+const QUORUM_WAIT_MS: u64 = 30_000;
 const QUERIES_PER_CALL: usize = 1_024;
 const VOTES_BYTES_MAX: usize = 256 << 20;

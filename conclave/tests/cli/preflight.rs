@@ -10,7 +10,7 @@ use conclave_service::clock::WallClock;
 use conclave_service::{Identity, Role};
 use serde_json::Value;
 
-use crate::binary::{conclave, json, stdout};
+use crate::binary::{Running, conclave, json, stdout};
 use crate::consortium::{Consortium, free_port};
 
 fn preflight(consortium: &Consortium, role: &str, file: &str) -> Output {
@@ -69,19 +69,74 @@ fn every_role_of_a_sound_consortium_is_ready_and_nothing_is_changed_by_looking()
     }
     let words = stdout(&conclave(&["preflight", "student", "--config", &consortium.path("student.toml")]));
     assert!(words.ends_with("The student is ready to start.\n") || words.contains("can start"), "{words}");
-    one_problem(
-        &preflight(&consortium, "aggregator", "aggregator.toml"),
-        "listen",
-        2,
-        &["runs there already", &consortium.aggregator.to_string()],
-    );
     assert_eq!(aggregator.stop(), Some(0));
     // The campaign is in the ledger now, and so the settings must read the same.
     let told = json(&preflight(&consortium, "aggregator", "aggregator.toml"));
+    assert_eq!(verdicts(&told, "permissions"), ["good"], "{told:#}");
     assert_eq!((verdicts(&told, "ledger"), verdicts(&told, "contract")), (vec!["good"], vec!["good"]));
     consortium.change("aggregator.toml", "sigma = 4.0", "sigma = 3.0");
     let lowered = preflight(&consortium, "aggregator", "aggregator.toml");
     one_problem(&lowered, "contract", 2, &["campaign.mechanism", "another contract"]);
+}
+
+#[test]
+fn a_role_that_runs_already_with_these_settings_is_recognised_and_is_no_problem() {
+    let consortium = Consortium::new();
+    consortium.change("student.toml", "127.0.0.1:0", &free_port().to_string());
+    let admin = free_port();
+    let shown = format!("[admin]\nlisten = '{admin}'\n[data.source]");
+    consortium.change("teacher-1.toml", "[data.source]", &shown);
+    let _silos = consortium.run_silos();
+    let _aggregator = consortium.run_aggregator();
+    let _student = Running::start("student", &consortium.path("student.toml"), "listening");
+    for (role, file, books) in [
+        ("teacher", "teacher-1.toml", vec!["guard"]),
+        ("teacher", "teacher-2.toml", vec!["guard"]),
+        ("aggregator", "aggregator.toml", vec!["ledger"]),
+        ("student", "student.toml", vec![]),
+    ] {
+        let output = preflight(&consortium, role, file);
+        let told = json(&output);
+        assert_eq!(output.status.code(), Some(0), "{told:#}");
+        assert_eq!((&told["running"], &told["ready"]), (&Value::Bool(true), &Value::Bool(true)), "{told:#}");
+        let addresses = if file == "teacher-1.toml" { 2 } else { 1 };
+        assert_eq!(verdicts(&told, "listen"), vec!["running"; addresses], "{told:#}");
+        for book in books {
+            assert_eq!(verdicts(&told, book), ["good", "running"], "{told:#}");
+            assert!(told.to_string().contains("has it open: the role itself"), "{told:#}");
+        }
+        let words = stdout(&conclave(&["preflight", role, "--config", &consortium.path(file)]));
+        assert!(words.contains(&format!("The {role} is running here already")), "{words}");
+    }
+
+    // The same book with another address, and the same address with another book.
+    let (own, other) = (consortium.aggregator.to_string(), free_port().to_string());
+    consortium.change("aggregator.toml", &own, &other);
+    let open = preflight(&consortium, "aggregator", "aggregator.toml");
+    one_problem(&open, "ledger", 1, &["state/ledger.db", "process", "has it open", "stop that process"]);
+    consortium.change("aggregator.toml", &other, &own);
+    consortium.change("aggregator.toml", "state/ledger.db", "other/ledger.db");
+    let elsewhere = preflight(&consortium, "aggregator", "aggregator.toml");
+    one_problem(&elsewhere, "listen", 2, &[&own, "a process with this kit", "on other files"]);
+}
+
+#[test]
+fn an_address_for_figures_that_somebody_else_has_is_a_problem_by_its_setting() {
+    let consortium = Consortium::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (role, file, section) in [
+        ("teacher", "teacher-1.toml", "[data.source]"),
+        ("aggregator", "aggregator.toml", "[campaign]"),
+        ("student", "student.toml", "[aggregator]"),
+    ] {
+        consortium.change(file, section, &format!("[admin]\nlisten = '{address}'\n{section}"));
+        let told = json(&preflight(&consortium, role, file));
+        let checks = told["checks"].as_array().unwrap().iter();
+        let found: Vec<_> = checks.filter(|finding| finding["field"] == "admin.listen").collect();
+        assert_eq!(found.len(), 1, "{told:#}");
+        assert_eq!((&found[0]["verdict"], &found[0]["value"]), (&"problem".into(), &address.clone().into()));
+    }
 }
 
 #[test]
@@ -120,7 +175,12 @@ fn a_clock_two_days_off_is_found_by_the_certificates_dates() {
         kit.save(folder.as_ref()).unwrap();
         consortium.scratch.file("clock.toml", consortium.teacher(1).as_bytes());
         consortium.change("clock.toml", &consortium.kit("teacher-silo-1-node"), &folder);
-        one_problem(&preflight(&consortium, "teacher", "clock.toml"), "kit", 2, &["cert.pem", says]);
+        one_problem(
+            &preflight(&consortium, "teacher", "clock.toml"),
+            "kit",
+            2,
+            &["cert.pem", says, "valid from", "this machine's date is"],
+        );
     }
 }
 

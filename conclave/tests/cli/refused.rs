@@ -38,8 +38,22 @@ struct Side {
 
 impl Side {
     fn start(consortium: &Consortium, role: &str, file: &str) -> Self {
+        Self::run(consortium, Command::new(env!("CARGO_BIN_EXE_conclave")), role, file)
+    }
+
+    /// Where no file grows beyond `blocks` of 512 bytes: to a program, a disk that is full. The signal that would come with
+    /// a refused write is not sent.
+    #[cfg(target_os = "linux")]
+    fn start_on_a_small_disk(consortium: &Consortium, blocks: u32, role: &str, file: &str) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_conclave")]);
+        Self::run(consortium, shell, role, file)
+    }
+
+    fn run(consortium: &Consortium, mut command: Command, role: &str, file: &str) -> Self {
         let log = PathBuf::from(consortium.path(&format!("{file}.log")));
-        let process = Command::new(env!("CARGO_BIN_EXE_conclave"))
+        let process = command
             .args([role, "run", "--config", &consortium.path(file), "--log", "info"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -320,7 +334,7 @@ fn what_keeps_a_role_from_starting_is_told_to_scripts_with_its_field_and_the_fix
     };
     let (own, used) = (consortium.silos[0].to_string(), taken.local_addr().unwrap().to_string());
     for (from, to, field, fix) in [
-        (own.as_str(), used.as_str(), "address", "choose another port"),
+        (own.as_str(), used.as_str(), "listen", "choose another port"),
         ("queries_max = 1000", "queries_max = 0", "limits.queries_max", ""),
         ("state_dir = ", "state_dri = ", "state_dri", "correct each of them"),
         ("noise_min_votes = 2.0", "noise_min_votes = 'much'", "limits.noise_min_votes", "give"),
@@ -336,4 +350,50 @@ fn what_keeps_a_role_from_starting_is_told_to_scripts_with_its_field_and_the_fix
     fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(format!("{kit}/cert.pem"), "half a certificate").unwrap();
     refused("file", "issue the kit again");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_silo_whose_disk_is_full_says_so_once_with_path_and_fix_and_the_status_says_that_it_refuses() {
+    let (consortium, _) = consortium(Mode::Listens);
+    consortium.change(
+        "aggregator.toml",
+        "retry_ms = 100",
+        "retry_ms = 100\nbatch_queries_max = 1\nbatches_in_flight_max = 1",
+    );
+    let first = Side::start_on_a_small_disk(&consortium, 100, "teacher", "teacher-1.toml");
+    let second = Side::start(&consortium, "teacher", "teacher-2.toml");
+    for silo in [&first, &second] {
+        silo.says(&["teachers are ready"]);
+    }
+    let aggregator = aggregator(&consortium);
+    aggregator.says(&["listening"]);
+    let _student = Side::start(&consortium, "student", "student.toml");
+    let book = consortium.path("state-1/guard.db");
+    first.says(&["ERROR", "budget guard has stopped", &book, "give its disk room"]);
+    aggregator.says(&["silo-1/node", "budget guard has stopped"]);
+    // Long enough for ten further attempts; none of them may leave anything in the ledger.
+    let entries = || {
+        let ledger = consortium.path("state/ledger.db");
+        json(&conclave(&["--format", "json", "ledger", "verify", &ledger]))["entries"].as_u64()
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    let before = entries();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(entries(), before, "a quorum that cannot be had is not reserved for");
+    let told = first.log().matches("budget guard has stopped").count();
+    assert_eq!(told, 3, "its own line and the refused calls (votes, contract), each once:\n{}", first.log());
+
+    let server = consortium.aggregator.to_string();
+    let kit = consortium.kit("client-hub-client");
+    let asked = ["--format", "json", "campaign", "status", "--server", &server, "--kit", &kit];
+    let told = json(&conclave(&asked));
+    let silo = &told["members"][0];
+    assert_eq!(
+        (&silo["organisation"], &silo["present"], &silo["refused"]),
+        (&"silo-1".into(), &false.into(), &"GUARD_HALTED".into()),
+        "{told:#}"
+    );
+    let words = crate::binary::stdout(&conclave(&asked[2..]));
+    assert!(words.contains("silo-1/node: refused: GUARD_HALTED"), "{words}");
 }

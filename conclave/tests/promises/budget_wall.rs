@@ -96,7 +96,7 @@ async fn anybody_with_a_clients_kit_can_read_what_is_left() {
     assert_eq!(told["phase"], "idle");
     assert_eq!(told["queries"]["answered"], 20);
     assert_eq!(told["privacy"]["queries_left"], cap_units(2.0) / price() - 20);
-    assert_eq!(told["nodes"], serde_json::json!({ "present": 2, "total": 2 }));
+    assert_eq!(told["nodes"], serde_json::json!({ "present": 2, "total": 2, "refused": [] }));
     let words = status("text");
     for told in
         ["20 of at most 5000 proposed: 20 labels", "unit record, adjacency add-remove, δ = 1e-5", "silo-2"]

@@ -85,7 +85,9 @@ async fn a_disk_that_fills_halts_the_campaign_in_clear_words_and_releases_nothin
     let before = recorder.answers().len();
     assert!((1..1_500).contains(&before), "{before} answers: the disk filled at the wrong time");
     let log = cluster.log();
-    for words in ["ledger storage failed", "give the ledger's disk room", "before a restart"] {
+    for words in
+        ["the storage of", "ledger.db failed while", "give the ledger's disk room", "before a restart"]
+    {
         assert!(log.contains(words), "{words}: {log}");
     }
     aggregator.interrupt().await;

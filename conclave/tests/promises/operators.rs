@@ -131,6 +131,24 @@ async fn campaigns_follow_each_other_without_a_restart_and_start_from_what_is_le
     assert_eq!(again.listen(&mut service).await.unwrap(), CampaignState::Ended);
     assert_eq!(again.answers(), first.answers(), "the answers of the campaign before stay what they were");
 
+    // A name that nobody knows is answered with those that are known; one that is taken is no name for a plan.
+    let (code, told) = ask(&cluster, Role::Client, "client", &["labels", "--campaign", "nope"]);
+    let fix = told["error"]["fix"].as_str().unwrap();
+    assert!(code == 2 && fix.contains("it runs campaign-2; name one of"), "{told}");
+    assert!(fix.ends_with("campaign-2, campaign-1"), "{told}");
+    let plan = |name: &'static str| {
+        let out = cluster.path(&format!("planned-{name}.toml")).display().to_string();
+        let terms = ["--quorum", "4", "--epsilon", "2", "--sigma", "300", "--queries", "10"];
+        let (code, told) =
+            ask(&cluster, Role::Client, "client", &[&["create", name, "--out", &out], &terms[..]].concat());
+        assert_eq!(PathBuf::from(out).exists(), code == 0, "{told}");
+        (code, told["error"]["field"].as_str().map(str::to_owned))
+    };
+    for name in ["campaign-1", "campaign-2"] {
+        assert_eq!(plan(name), (2, Some("NAME".to_owned())), "{name}");
+    }
+    assert_eq!(plan("campaign-3"), (0, None));
+
     // Other terms under a name that the ledger has.
     assert_eq!(operate(&cluster, &["stop", "campaign-2"]).0, 0);
     let other = created(&cluster, "campaign-2", &[MODEST, &["--vote-deadline", "9000"]].concat());
@@ -295,6 +313,7 @@ async fn without_every_silos_agreement_and_room_in_every_budget_nothing_is_opene
     let (code, told) = operate(&cluster, &["start", &subject]);
     let message = told["error"]["message"].as_str().unwrap();
     assert!(code == 2 && message.contains("unit") && message.contains("silo-1"), "{told}");
+    assert!(message.contains("silo-2/node refuses too: CONTRACT_REFUSED"), "every silo is asked: {told}");
     let text = std::fs::read_to_string(created(&cluster, "campaign-1", MODEST)).unwrap();
     let folder = cluster.path("");
     let with = |name: &str, from: &str, to: &str| {
@@ -344,6 +363,62 @@ async fn without_every_silos_agreement_and_room_in_every_budget_nothing_is_opene
     std::fs::write(&costly, costly_text).unwrap();
     let (code, told) = operate(&cluster, &["start", &costly]);
     assert_eq!((code, told["error"]["code"].as_str()), (3, Some("budget-spent")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_goes_on_tells_of_every_silo_whether_it_agrees_refuses_and_why_or_is_away() {
+    let mut cluster = Cluster::of_silos(4, 100).await;
+    let _aggregator = cluster.aggregator(&campaign()).await;
+    let file = created(&cluster, "campaign-2", MODEST);
+    assert_eq!(operate(&cluster, &["stop"]).0, 0);
+    let (code, told) = operate(&cluster, &["start", &file]);
+    assert_eq!((code, members(&told)), (0, vec!["agrees"; 4]), "{told}");
+    assert_eq!(operate(&cluster, &["stop"]).0, 0);
+
+    // One refuses the contract, the next has other data than were agreed to, the last is away.
+    cluster.restart_silo(1, Data { simulated: true, ..Data::agreeing(2, 100) }).await;
+    std::fs::remove_file(cluster.path("state-silo-3/data.toml")).unwrap();
+    cluster.restart_silo(2, Data::agreeing(9, 100)).await;
+    cluster.silos[3].stop().await;
+    let expected = ["agrees", "CONTRACT_REFUSED", "MISFIT", "away"];
+    // Opened again, and again while it is open.
+    for _ in 0..2 {
+        let (code, told) = operate(&cluster, &["start", &file]);
+        assert_eq!((code, members(&told)), (0, expected.to_vec()), "{told}");
+        assert_eq!(
+            (told["teachers_present"].as_u64(), told["quorum"].as_u64()),
+            (Some(2), Some(4)),
+            "{told}"
+        );
+    }
+    let (_, told) = ask(&cluster, Role::Client, "client", &["status"]);
+    assert_eq!(members(&told), expected, "{told}");
+    let mut command = Command::new(conclave());
+    let kit = cluster.path("kit-operator-operator").display().to_string();
+    command.args(["campaign", "start", &file, "--server", &cluster.listen.to_string(), "--kit", &kit]);
+    let output = tokio::task::block_in_place(|| command.output()).unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    for told in ["silo-1/node agrees", "silo-2/node refused: CONTRACT_REFUSED", "silo-4/node is not there"] {
+        assert!(words.contains(told), "{told}: {words}");
+    }
+    assert!(words.contains("NOT reached: 2 of 8 teachers"), "{words}");
+
+    // As long as it refuses, and no longer.
+    cluster.restart_silo(1, Data::agreeing(2, 100)).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let recorder = Recorder::of("campaign-2");
+    let back = |status: &conclave_proto::campaign::v1::GetStatusResponse| {
+        status.nodes.iter().any(|node| node.organisation == "silo-2" && node.present)
+    };
+    let status = recorder.status_when(&mut service, back).await;
+    assert_eq!(status.nodes[1].refused, "");
+}
+
+/// How each silo stands.
+fn members(told: &Value) -> Vec<&str> {
+    let members = told["members"].as_array().unwrap().iter();
+    let there = |member: &Value| if member["present"].as_bool().unwrap() { "agrees" } else { "away" };
+    members.map(|member| member["refused"].as_str().unwrap_or_else(|| there(member))).collect()
 }
 
 /// The settings without their campaign: operators start it.

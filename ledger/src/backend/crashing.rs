@@ -63,7 +63,11 @@ impl Store for Disk {
                     platter.rows.extend_from_slice(rows);
                 }
                 platter.fuse = Some((0, Cut::BeforeWrite));
-                Err(LedgerError::Storage { doing: "commit", source: rusqlite::Error::InvalidQuery })
+                Err(LedgerError::Storage {
+                    doing: "commit",
+                    path: "disk".into(),
+                    source: rusqlite::Error::InvalidQuery,
+                })
             }
             fuse => {
                 if let Some((left, _)) = fuse {

@@ -3,8 +3,8 @@
 //! After a clean close there is exactly one file. The layout of the table is part of the format
 //! (`docs/ledger-format.md`), and opening refuses a file whose schema differs by one byte.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
@@ -133,12 +133,9 @@ const HEADER_BYTES: usize = 100;
 impl Embedded {
     /// Makes a new file of this version of its format, which holds `first`, in one durable step.
     pub(crate) fn create(path: &Path, kind: FileKind, version: u16, first: &[Row]) -> Result<Self> {
-        if path.exists() {
-            return Err(LedgerError::Exists { path: path.to_owned() });
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let connection = connect(path, flags, "create the file")?;
-        let doing = storage("create the file");
+        make_private(path)?;
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, "create the file")?;
+        let doing = storage(path, "create the file");
         let tables = SCHEMA.map(|(_, _, sql)| sql).join("; ");
         connection
             .execute_batch(&format!(
@@ -208,7 +205,7 @@ const SETTINGS: &str = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL; 
 
 impl Store for Embedded {
     fn append(&mut self, rows: &[Row]) -> Result<()> {
-        let doing = storage("commit");
+        let doing = storage(&self.path, "commit");
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(&doing)?;
         let written = insert(&self.connection, rows).and_then(|()| self.connection.execute_batch("COMMIT"));
         if written.is_err() && !self.connection.is_autocommit() {
@@ -223,18 +220,31 @@ impl Store for Embedded {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        let doing = storage("close");
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(&doing)?;
-        self.connection.close().map_err(|(_, source)| doing(source))
+        let Self { connection, path } = *self;
+        let doing = storage(&path, "close");
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(&doing)?;
+        connection.close().map_err(|(_, source)| doing(source))
     }
 }
 
 fn connect(path: &Path, flags: OpenFlags, doing: &'static str) -> Result<Connection> {
-    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(storage(doing))
+    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(storage(path, doing))
 }
 
-fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> LedgerError {
-    move |source| LedgerError::Storage { doing, source }
+fn storage(path: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> LedgerError {
+    move |source| LedgerError::Storage { doing, path: path.to_owned(), source }
+}
+
+/// Makes an empty file for its owner alone. SQLite gives what it makes beside it (the write-ahead log) the same mode.
+fn make_private(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => LedgerError::Exists { path: path.to_owned() },
+        _ => LedgerError::File { doing: "create", path: path.to_owned(), source },
+    })
 }
 
 fn insert(connection: &Connection, rows: &[Row]) -> rusqlite::Result<()> {
@@ -354,7 +364,7 @@ pub(crate) fn sqlite_fault(
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
             corrupt(format!("SQLite cannot {doing}: {source}"))
         }
-        Some(_) => LedgerError::Storage { doing, source },
+        Some(_) => LedgerError::Storage { doing, path: path.to_owned(), source },
         None => corrupt(format!("a value cannot be read: {source}")),
     }
 }

@@ -417,3 +417,27 @@ fn a_full_disk_halts_the_book_and_releases_nothing() {
     let (book, _) = Book::open(&scratch.path(), NOON_MS).expect("what is there is good");
     assert_eq!(book.answers(&digits(), 0, 10_000).len(), 2 + (from as usize - 100));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_ledger_its_log_and_a_guards_book_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let modes = || {
+        let files = std::fs::read_dir(scratch.directory.path()).expect("it is there").map(|file| {
+            let file = file.expect("it can be listed");
+            (file.file_name(), file.metadata().expect("it has a mode").permissions().mode() & 0o777)
+        });
+        files.collect::<Vec<_>>()
+    };
+    let book = scratch.book();
+    let guard =
+        crate::guard::GuardBook::open(&scratch.directory.path().join("guard.db"), 9, 1).expect("made");
+    let open = modes();
+    assert!(open.len() >= 4, "each has its log beside it: {open:?}");
+    assert!(open.iter().all(|(_, mode)| *mode == 0o600), "{open:?}");
+    book.close().expect("closed");
+    guard.close().expect("closed");
+    let closed = modes();
+    assert!(closed.len() == 2 && closed.iter().all(|(_, mode)| *mode == 0o600), "{closed:?}");
+}

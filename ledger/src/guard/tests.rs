@@ -95,8 +95,14 @@ fn allowing_more_than_the_disk_takes_halts_the_guard() {
     let full = (0..50).find_map(|batch| {
         book.reserve(&digits(), CONTRACT, &queries(batch * 100..batch * 100 + 100), 1).err()
     });
-    assert!(matches!(full, Some(LedgerError::Storage { .. })));
-    assert!(matches!(book.reserve(&digits(), CONTRACT, &queries(0..1), 1), Err(LedgerError::Halted { .. })));
+    let full = full.expect("it is full");
+    assert!(matches!(full, LedgerError::Storage { .. }));
+    let (words, place) = (full.to_string(), book.path().display().to_string());
+    assert!(words.contains(&place) && words.contains("; give its disk room"), "{words}");
+    let halted = book.reserve(&digits(), CONTRACT, &queries(0..1), 1).expect_err("nothing more is allowed");
+    assert!(matches!(halted, LedgerError::Halted { .. }));
+    let words = halted.to_string();
+    assert!(words.contains(&place) && words.matches("; ").count() == 1, "one problem and one fix: {words}");
 }
 
 #[test]

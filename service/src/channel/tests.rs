@@ -74,7 +74,7 @@ fn addresses_without_port_or_off_loopback_are_refused() {
     for bad in ["", "localhost", "127.0.0.1", "http://127.0.0.1:1", "a b:1", "user@127.0.0.1:1", ":1"] {
         assert!(
             matches!(
-                endpoint(bad, &ClientTransport::PlaintextLoopback, &limits),
+                way(bad, &ClientTransport::PlaintextLoopback, &limits),
                 Err(ServiceError::InvalidAddress { .. })
             ),
             "{bad}"
@@ -83,13 +83,13 @@ fn addresses_without_port_or_off_loopback_are_refused() {
     for elsewhere in ["10.0.0.1:80", "example.org:80", "[2001:db8::1]:80"] {
         assert!(
             matches!(
-                endpoint(elsewhere, &ClientTransport::PlaintextLoopback, &limits),
+                way(elsewhere, &ClientTransport::PlaintextLoopback, &limits),
                 Err(ServiceError::NotLoopback { .. })
             ),
             "{elsewhere}"
         );
     }
     for here in ["127.0.0.1:80", "localhost:80", "[::1]:80"] {
-        assert!(endpoint(here, &ClientTransport::PlaintextLoopback, &limits).is_ok(), "{here}");
+        assert!(way(here, &ClientTransport::PlaintextLoopback, &limits).is_ok(), "{here}");
     }
 }

@@ -22,17 +22,26 @@ struct Counts {
     of: Vec<(&'static str, AtomicU64)>,
 }
 
+/// The reason with which a peer of this role refused, if it is one of its list, else `OTHER`: what may be shown to others.
+pub fn known_reason(role: Role, refusal: &Refusal) -> &'static str {
+    reasons(role).find(|reason| *reason == refusal.reason()).unwrap_or(OTHER)
+}
+
+/// All reasons of a role, [`OTHER`] last.
+fn reasons(role: Role) -> impl Iterator<Item = &'static str> {
+    let own: &[&str] = match role {
+        Role::Aggregator => &AGGREGATOR,
+        Role::Teacher => &TEACHER,
+        Role::Student => &STUDENT,
+        Role::Client | Role::Operator => &[],
+    };
+    SHELL.iter().chain(own).chain(&[OTHER]).copied()
+}
+
 impl Refusals {
     /// Nothing was refused yet by a process with this role.
     pub fn of(role: Role) -> Self {
-        let own: &[&str] = match role {
-            Role::Aggregator => &AGGREGATOR,
-            Role::Teacher => &TEACHER,
-            Role::Student => &STUDENT,
-            Role::Client | Role::Operator => &[],
-        };
-        let reasons = SHELL.iter().chain(own).chain(&[OTHER]);
-        Self(Arc::new(Counts { of: reasons.map(|reason| (*reason, AtomicU64::new(0))).collect() }))
+        Self(Arc::new(Counts { of: reasons(role).map(|reason| (reason, AtomicU64::new(0))).collect() }))
     }
 
     /// One more, if `status` is a refusal.

@@ -96,9 +96,11 @@ fn expired_and_future_kits_are_refused_with_whose_they_are() {
     let expired = authority.issue(&identity, 1, now_ms - 10 * DAY_MS).unwrap();
     let words = refusal(saved(&expired).path());
     assert!(words.contains("conclave://demo/teacher/north/t1 expired 9 days ago"), "{words}");
+    let dates = ["it is valid from", "GMT to", "GMT, and this machine's date is"];
+    assert!(dates.iter().all(|part| words.contains(part)), "{words}");
     let future = authority.issue(&identity, 1, now_ms + DAY_MS).unwrap();
     let words = refusal(saved(&future).path());
-    assert!(words.contains("not yet valid"), "{words}");
+    assert!(words.contains("not yet valid") && dates.iter().all(|part| words.contains(part)), "{words}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use conclave_service::authority::Authority;
-use conclave_service::channel::connect;
+use conclave_service::channel::{connect, connect_lazily, describe_status};
 use conclave_service::clock::WallClock;
 use conclave_service::{ChannelLimits, ClientTransport, Kit, Role, ServerLimits, ServerTransport};
 use rustls::pki_types::pem::PemObject as _;
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tracing::subscriber::DefaultGuard;
 
 use crate::echo::{authority, calling, kit, party, serve};
@@ -88,9 +90,33 @@ async fn the_server_says_whose_certificate_it_refused_and_why() {
     ] {
         let (client, server) = both_sides(teacher(), issued(&ours, Role::Aggregator, "a1", made_ms)).await;
         assert!(client.contains("our certificate has expired"), "{client}");
+        // Both dates of it, and each side's own.
+        let valid = ["it is valid from", "GMT to", "and this machine's date is"];
+        assert!(valid.iter().all(|part| client.contains(part)), "{client}");
+        assert!(server.contains("GMT, and this machine's date is"), "{server}");
         assert!(server.contains("WARN") && server.contains(reason) && server.contains(words), "{server}");
         assert!(server.contains("127.0.0.1:") && server.contains("clock"), "{server}");
         assert!(server.contains("claiming to be conclave://demo/aggregator/north/a1"), "{server}");
+    }
+}
+
+/// A caller under TLS 1.3 is done before the server has seen its certificate: whether its first call was on its way by then
+/// must not decide what it is told, at any of its attempts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_caller_is_told_the_reason_at_every_attempt_also_over_a_channel_that_connects_by_itself() {
+    let ours = authority();
+    let serving = ServerTransport::Mutual(kit(&ours, Role::Teacher, "t1"));
+    let server = serve(serving, ServerLimits::default(), &CancellationToken::new()).await;
+    let expired = issued(&ours, Role::Aggregator, "a1", WallClock::now_ms() - 10 * DAY_MS);
+    let transport = calling(expired, &party(Role::Teacher, "t1"));
+    let (address, limits) = (server.address().to_string(), ChannelLimits::default());
+    let lazy = connect_lazily(&address, &transport, &limits).unwrap();
+    for attempt in 0..100 {
+        let eager = connect(&address, &transport, &limits).await.unwrap_err().to_string();
+        assert!(eager.contains("our certificate has expired"), "attempt {attempt}: {eager}");
+        let status = HealthClient::new(lazy.clone()).check(HealthCheckRequest::default()).await.unwrap_err();
+        let told = describe_status(&status, &address, &transport).to_string();
+        assert!(told.contains("our certificate has expired"), "attempt {attempt}: {told}");
     }
 }
 
@@ -100,8 +126,9 @@ async fn the_server_says_what_a_caller_did_not_like_about_its_own_certificate() 
     let aggregator = || kit(&ours, Role::Aggregator, "a1");
     let expired = issued(&ours, Role::Teacher, "t1", WallClock::now_ms() - 10 * DAY_MS);
     let (client, server) = both_sides(expired, aggregator()).await;
-    assert!(client.contains("its certificate has expired"), "{client}");
+    assert!(client.contains("its certificate has expired: it was valid until"), "{client}");
     assert!(server.contains("refuses our certificate (conclave://demo/teacher/north/t1)"), "{server}");
+    assert!(server.contains("GMT, and this machine's date is"), "{server}");
 
     let (client, server) = both_sides(kit(&ours, Role::Student, "t1"), aggregator()).await;
     assert!(client.contains("wrong party or role"), "{client}");

@@ -152,6 +152,28 @@ async fn a_spent_budget_ends_it_with_everything_that_was_released() {
 }
 
 #[tokio::test]
+async fn a_missing_quorum_is_waited_for_as_long_as_the_settings_say_and_then_it_goes_on() {
+    let f = following(|script, _| {
+        script.silent_after = 5;
+        script.state_when_empty = Some(CampaignState::BelowQuorum);
+    })
+    .await;
+    let address = f.campaign.start(anywhere()).await;
+    let patient = conclave_student::Patience { quorum_wait_ms: 8_000, ..patience() };
+    let transport = client(Role::Student, Role::Aggregator);
+    let mut student =
+        CampaignClient::connect(&address.0.address().to_string(), &transport, &patient).await.unwrap();
+    let mut labels = LabelStore::new();
+    let returning = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let mut script = f.campaign.script();
+        (script.silent_after, script.state_when_empty) = (usize::MAX, None);
+    };
+    let (ended, ()) = tokio::join!(student.follow(&f.asked, &mut labels, |_| {}), returning);
+    assert_eq!((ended.unwrap(), labels.len()), (Ended::Completed, ROWS));
+}
+
+#[tokio::test]
 async fn a_missing_quorum_or_a_halt_ends_it_too() {
     for (state, expected) in
         [(CampaignState::BelowQuorum, Ended::BelowQuorum), (CampaignState::Halted, Ended::Halted)]

@@ -157,7 +157,7 @@ async fn what_stops_a_student_has_its_exit_status_and_saves_nothing() {
             },
             "queries = { count = 39 }",
             ExitStatus::Peer,
-            "below its quorum",
+            "below its quorum for patience.quorum_wait_ms = 50",
         ),
         (
             |home| home.campaign.script().contract.queries_max = 7,

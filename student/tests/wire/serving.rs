@@ -172,5 +172,5 @@ async fn a_busy_port_is_named() {
     let again =
         Serving::open(running.address(), server(Role::Student), limits(), CancellationToken::new()).await;
     let message = again.unwrap_err().to_string();
-    assert!(message.contains(&format!("address {} is in use", running.address())), "{message}");
+    assert!(message.contains(&format!("listen {}: the address is in use", running.address())), "{message}");
 }

@@ -12,8 +12,8 @@ use conclave_privacy::mechanism::Mechanism;
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_proto::campaign::v1::campaign_service_client::CampaignServiceClient;
-use conclave_proto::campaign::v1::{CampaignState, GetStatusRequest, GetStatusResponse};
-use conclave_service::config;
+use conclave_proto::campaign::v1::{CampaignState, GetContractRequest, GetStatusRequest, GetStatusResponse};
+use conclave_service::{Refusal, config};
 use conclave_trust::Contract;
 use serde::Serialize;
 
@@ -187,13 +187,25 @@ fn checked(file: &CampaignFile) -> Result<CampaignSettings, Fault> {
 /// What a running aggregator tells about its accounts and silos, against the plan. It is public, and may change.
 async fn compare(reach: &Reach, plan: &CampaignSettings) -> Result<(), Fault> {
     let mut service = CampaignServiceClient::new(reach.connect().await?);
+    let request = GetContractRequest { campaign_id: plan.id.to_string() };
+    match service.get_contract(request).await {
+        Ok(_) => return Err(taken(plan)),
+        Err(status) if Refusal::read(&status).reason() == REASON_CAMPAIGN_UNKNOWN => {}
+        Err(status) => return Err(reach.refused(&status)),
+    }
     let contract = status::contract(&mut service, reach, "").await?;
     let request = GetStatusRequest { campaign_id: contract.campaign.to_string() };
     let status = service.get_status(request).await.map_err(|status| reach.refused(&status))?.into_inner();
     misfit(plan, &contract, &status).map_or(Ok(()), Err)
 }
 
-/// The first thing that would be refused.
+/// A name stands for the same terms for ever.
+fn taken(plan: &CampaignSettings) -> Fault {
+    let problem = "the aggregator's ledger has a campaign of this name already";
+    Fault::input("misfit", "NAME", plan.id.to_string(), problem, "choose another name")
+}
+
+/// The first of what can be compared that would be refused. Each silo's own limits are its own: it is asked at the start.
 fn misfit(plan: &CampaignSettings, contract: &Contract, status: &GetStatusResponse) -> Option<Fault> {
     let differs = |flag: &str, ours: String, theirs: String| {
         let fix = format!("give {theirs}: the accounts of this ledger have it for the life of the data");
@@ -212,10 +224,6 @@ fn misfit(plan: &CampaignSettings, contract: &Contract, status: &GetStatusRespon
         let problem = format!("the aggregator's silos have {} teachers", contract.teachers());
         let quorum = plan.teachers_quorum_min.to_string();
         return Some(Fault::input("misfit", "--quorum", quorum, problem, "give at most as many"));
-    }
-    if plan.id == contract.campaign {
-        let problem = "the aggregator has a campaign of this name already";
-        return Some(Fault::input("misfit", "NAME", plan.id.to_string(), problem, "choose another name"));
     }
     let sensitivity = contract.sensitivity().ok()?;
     let price = plan.mechanism.worst_case_within(&sensitivity, contract.filter_order).ok()?.units().max(1);
@@ -305,7 +313,13 @@ impl Planned {
         );
         line("Quorum", format!("{} teachers must have voted, or nothing is drawn or charged", self.quorum));
         if let Some(server) = &self.server {
-            line("Compared", format!("with what {server} tells: it would fit today"));
+            line(
+                "Compared",
+                format!(
+                    "with what {server} tells: the name is free, and unit, adjacency, δ, teachers and what is left in \
+                     each account allow it today; what each silo itself allows is not known here: it is asked at the start"
+                ),
+            );
         }
         line("Next", format!("conclave campaign start {} --server HOST:PORT --kit DIR", self.file.display()));
         text
@@ -336,6 +350,8 @@ fn adjacency(text: &str) -> Result<Adjacency, Fault> {
     })
 }
 
+/// What an aggregator says about a name that its ledger does not hold (proto/conclave/campaign/v1).
+const REASON_CAMPAIGN_UNKNOWN: &str = "CAMPAIGN_UNKNOWN";
 const HEADER: &str = "# A campaign, from `conclave campaign create`. To change a term, choose another id.\n";
 const GAUSSIAN_DIFFERENCE_95: f64 = 1.644_853_626_951_472_7 * std::f64::consts::SQRT_2;
 const LAPLACE_DIFFERENCE_95: f64 = 3.271_812;

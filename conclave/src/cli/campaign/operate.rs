@@ -1,5 +1,6 @@
 //! `conclave campaign start` and `stop`: what an operator asks of a running aggregator.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use conclave_aggregator::{CampaignFile, CampaignSettings};
@@ -12,6 +13,7 @@ use conclave_trust::Contract;
 use conclave_trust::contract::{mechanism_to_wire, unit_to_wire};
 use serde::Serialize;
 
+use super::watch::Member;
 use super::{VARIABLES, no_variables};
 use crate::cli::reach::{Reach, ReachArgs, asking};
 use crate::cli::status;
@@ -54,6 +56,10 @@ struct Opened {
     teachers: u64,
     queries_max: u32,
     noise: String,
+    quorum: u32,
+    /// Of the silos that have agreed.
+    teachers_present: u64,
+    members: Vec<Member>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +89,11 @@ async fn ask_to_start(reach: &Reach, request: StartCampaignRequest) -> Result<Op
     let answer = service.start_campaign(request).await.map_err(|status| reach.refused(&status))?.into_inner();
     let contract = answer.contract.ok_or_else(|| reach.unreadable("the contract", &"it is absent"))?;
     let contract = Contract::try_from(contract).map_err(|error| reach.unreadable("the contract", &error))?;
+    let members: Vec<_> = answer.nodes.into_iter().map(Member::from).collect();
+    let agreed = |silo: &conclave_trust::Member| {
+        members.iter().any(|member| member.present && member.organisation == silo.organisation.as_str())
+    };
+    let present = contract.members.iter().filter(|silo| agreed(silo));
     Ok(Opened {
         campaign: contract.campaign.to_string(),
         contract: contract.digest().to_string(),
@@ -92,6 +103,9 @@ async fn ask_to_start(reach: &Reach, request: StartCampaignRequest) -> Result<Op
         teachers: contract.teachers(),
         queries_max: contract.queries_max,
         noise: noise_in_words(&contract.mechanism),
+        quorum: contract.teachers_quorum_min,
+        teachers_present: present.map(|silo| u64::from(silo.teachers)).sum(),
+        members,
     })
 }
 
@@ -114,15 +128,32 @@ fn terms(plan: &CampaignSettings) -> CampaignTerms {
 
 impl Opened {
     fn in_words(&self) -> String {
-        let Self { campaign, contract, resumed, answers, silos, teachers, queries_max, noise } = self;
+        let Self { campaign, contract, resumed, answers, silos, teachers, queries_max, noise, .. } = self;
         let how = if *resumed {
             format!("goes on, with {answers} answers so far")
         } else {
             format!("is open: {silos} silos with {teachers} teachers have agreed")
         };
-        format!(
+        let mut text = format!(
             "Campaign {campaign} {how}.\n\nContract   {contract}\nQueries    at most {queries_max}\nNoise      {noise}\n"
-        )
+        );
+        // Writing to a string cannot fail.
+        for Member { organisation, node, present, refused, .. } in &self.members {
+            let stands = match (refused, present) {
+                (Some(reason), _) => format!("refused: {reason}; both logs say more"),
+                (None, true) => "agrees".to_owned(),
+                (None, false) => "is not there; it is looked for".to_owned(),
+            };
+            let _ = writeln!(text, "Silo       {organisation}/{node} {stands}");
+        }
+        let (there, quorum) = (self.teachers_present, self.quorum);
+        if !self.members.is_empty() && there < quorum.into() {
+            let _ = writeln!(
+                text,
+                "Quorum     NOT reached: {there} of {teachers} teachers are there, and nothing is drawn before {quorum} are"
+            );
+        }
+        text
     }
 }
 

@@ -26,13 +26,16 @@ struct Watched {
     members: Vec<Member>,
 }
 
+/// A silo's node, as the aggregator sees it.
 #[derive(Debug, Serialize)]
-struct Member {
-    organisation: String,
-    node: String,
-    present: bool,
+pub(super) struct Member {
+    pub(super) organisation: String,
+    pub(super) node: String,
+    pub(super) present: bool,
     /// Seconds since its last answer; null if it never answered to this process.
     last_answer_s: Option<u32>,
+    /// The reason of its last refusal; null once it has agreed or voted since.
+    pub(super) refused: Option<String>,
 }
 
 pub(super) fn run(args: &WatchArgs, console: &Console) -> Result<Exit, Fault> {
@@ -48,15 +51,20 @@ pub(super) fn run(args: &WatchArgs, console: &Console) -> Result<Exit, Fault> {
 
 impl From<NodeStatus> for Member {
     fn from(node: NodeStatus) -> Self {
-        let NodeStatus { organisation, node, present, last_answer_s } = node;
-        Self { organisation, node, present, last_answer_s }
+        let NodeStatus { organisation, node, present, last_answer_s, refused } = node;
+        let refused = (!refused.is_empty()).then_some(refused);
+        Self { organisation, node, present, last_answer_s, refused }
     }
 }
 
 fn in_words(watched: &Watched) -> String {
     let mut text = status::in_words(&watched.told);
-    for Member { organisation, node, present, last_answer_s } in &watched.members {
-        let there = if *present { "there" } else { "away" };
+    for Member { organisation, node, present, last_answer_s, refused } in &watched.members {
+        let there = match (refused, present) {
+            (Some(reason), _) => format!("refused: {reason}"),
+            (None, true) => "there".to_owned(),
+            (None, false) => "away".to_owned(),
+        };
         let heard = last_answer_s
             .map_or_else(|| "has not answered yet".to_owned(), |ago| format!("answered {ago} s ago"));
         // Writing to a string cannot fail.
