@@ -56,7 +56,7 @@ impl ThresholdSensitivity {
             let below = largest.checked_sub(d).map_or(0.0, step);
             above.max(below)
         };
-        Ok(SensitiveCost::new(self.order, table[largest], (0..teachers).map(at)))
+        Ok(SensitiveCost::new(self.order, table[largest], (0..teachers).map(at).collect()))
     }
 }
 

@@ -24,12 +24,13 @@ impl SensitiveCost {
 
     /// `reached` has, for each d, the largest step at votes that d moved votes may lead to; votes within d of these are those at any
     /// smaller distance too.
-    pub(super) fn new(order: RdpOrder, nats: f64, reached: impl IntoIterator<Item = f64>) -> Self {
-        let widest = |so_far: &mut f64, step: f64| {
-            *so_far = so_far.max(step);
-            Some(*so_far)
-        };
-        Self { order, nats, local: reached.into_iter().scan(0.0, widest).collect() }
+    pub(super) fn new(order: RdpOrder, nats: f64, mut reached: Vec<f64>) -> Self {
+        let mut widest = 0.0_f64;
+        for step in &mut reached {
+            widest = widest.max(*step);
+            *step = widest;
+        }
+        Self { order, nats, local: reached }
     }
 
     /// Adds the cost of further queries.
