@@ -11,7 +11,7 @@ use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_privacy::unit::{Sensitivity, VotingScheme};
 use serde::Serialize;
 
-pub use figures::Figure;
+pub use figures::{CampaignFigures, Figure};
 
 use crate::book::{Book, Replay};
 use crate::chain::Head;
@@ -187,7 +187,7 @@ impl CampaignCertificate {
             .chain([campaign.left()])
             .min()
             .unwrap_or(Rho::ZERO);
-        let answers_that_fit = figures::answers_that_fit(campaign);
+        let CampaignFigures { answers_that_fit, figures, .. } = CampaignFigures::of(campaign)?;
         Ok(Self {
             campaign: terms.key.clone(),
             mechanism: terms.mechanism.name(),
@@ -200,7 +200,7 @@ impl CampaignCertificate {
             queries_left: (left.units() / campaign.price().units().max(1))
                 .min(terms.queries_max - campaign.queries_held()),
             answers_that_fit,
-            figures: figures::of(campaign, answers_that_fit)?,
+            figures,
         })
     }
 }
@@ -308,10 +308,18 @@ impl fmt::Display for CampaignCertificate {
             "  Stated otherwise  {} answers fitted when it opened, whatever the votes; these alone would be",
             self.answers_that_fit
         )?;
-        for Figure { accountant, epsilon, holds } in &self.figures {
-            writeln!(f, "                    epsilon {epsilon:.4} by {accountant}: {holds}.")?;
+        for figure in &self.figures {
+            writeln!(f, "                    {figure}.")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accountant, epsilon, holds, .. } = self;
+        // The figure is an upper bound, so what is shown is one, too.
+        write!(f, "epsilon {:.4} by {accountant}: {holds}", (epsilon * 1e4).ceil() / 1e4)
     }
 }
 

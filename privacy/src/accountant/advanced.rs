@@ -14,7 +14,7 @@
 //! Both round towards more loss: probabilities up, by a bound on the error of the recurrence that makes them.
 
 use super::pure::{self, PureAccountant};
-use super::{Accountant, Loss};
+use super::{Accountant, Direction, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
@@ -64,6 +64,14 @@ impl Accountant for AdvancedAccountant {
             epsilon: alike.min(of_different(&steps, delta)).min(self.basic.loss(delta).epsilon),
             order: None,
         }
+    }
+
+    fn publishable(&self) -> bool {
+        true
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::UpperBound
     }
 }
 

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::accountant::Conversion;
 use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
 use crate::data_dependent::{NoisyVote, StepCosts};
-use crate::pld::{FixedPlan, PlannedNoise};
+use crate::pld::{FixedPlan, PlanFloor, PlannedNoise};
 use crate::quantity::{Delta, RdpCurve, Rho};
 use libm::{log, sqrt};
 
@@ -100,7 +100,7 @@ impl<'a> Sum<'a> {
             answered: self.answered,
             loss,
             order_at_end: self.accountant.on_grid() && loss.order.is_some() && ends.contains(&loss.order),
-            publishable: self.accountant.cost_publishable() && !by_votes,
+            publishable: self.accountant.cost_publishable() && self.accountant.is_guarantee() && !by_votes,
             cost_publishable: self.accountant.cost_publishable(),
         })
     }
@@ -121,6 +121,9 @@ impl<'a> Sum<'a> {
             // Gaussians compose to one Gaussian, whether their number is fixed before (a plan) or not (a filter).
             AccountantName::Pld | AccountantName::Gdp => {
                 Loss { epsilon: FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), order: None }
+            }
+            AccountantName::PldLower => {
+                Loss { epsilon: PlanFloor::new(&self.plan(queries, answered))?.epsilon(*delta), order: None }
             }
             _ => {
                 let mut rdp = self.rdp.clone();

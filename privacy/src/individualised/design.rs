@@ -11,7 +11,7 @@ use crate::calibrate::{estimate, refine};
 use crate::counts::VoteCounts;
 use crate::data_dependent::NoisyVote;
 use crate::event::PrivacyEvent;
-use crate::planning::{expectations, readable, record, scaled};
+use crate::planning::{expected_agreement, readable, record, scaled};
 use crate::quantity::{Lattice, NoiseScale, Rho, Scale, in_range};
 use crate::unit::Sensitivity;
 use libm::{floor, sqrt};
@@ -182,7 +182,7 @@ impl<'a> Planner<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2^32 votes")]
         let whole = votes.round().max(1.0) as u32;
         let mechanism = NoisyVote::GnMax { sigma };
-        let (_, agreement) = expectations(&mechanism, &scaled(model, whole)?);
+        let agreement = expected_agreement(&mechanism, &scaled(model, whole)?)?;
         Ok(IndividualPlan { method, sigma, teachers, votes, agreement, groups })
     }
 
