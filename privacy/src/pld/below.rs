@@ -34,8 +34,8 @@ impl PlanFloor {
             return Ok(Self { mu, mixed: None });
         }
         let step = match laplace[..] {
-            // A whole number of steps, rounded down by more than the division was off.
-            [(shift, _)] if shift > 0.0 => shift / ceil(shift / FixedPlan::GRID) * (1.0 - 4.0 * f64::EPSILON),
+            // A whole number of them.
+            [(shift, _)] if shift > 0.0 => shift / ceil(shift / FixedPlan::GRID),
             _ => FixedPlan::GRID,
         };
         let laws = laplace.iter().map(|(shift, times)| Ok((GridLaw::laplace_below(*shift, step)?, *times)));
@@ -61,6 +61,7 @@ impl PlanFloor {
             if a > delta {
                 let epsilon = log((a - delta) / b);
                 if epsilon >= loss {
+                    // Losses are within units in the last place of whole steps.
                     return (epsilon * (1.0 - ROUNDING) - ROUNDING).max(0.0);
                 }
             }
@@ -73,6 +74,8 @@ impl PlanFloor {
     /// A lower bound on δ at `epsilon` >= 0.
     pub fn delta(&self, epsilon: f64) -> f64 {
         let Some((step, masses)) = &self.mixed else { return self.gaussian_delta(epsilon) };
+        // Losses are within units in the last place of whole steps.
+        let epsilon = epsilon * (1.0 + ROUNDING) + ROUNDING;
         let losses = masses.iter().enumerate().map(|(index, mass)| (index as f64 * step, mass));
         let over = losses.rev().take_while(|(loss, _)| *loss > epsilon);
         over.map(|(loss, mass)| mass * -expm1(epsilon - loss)).sum::<f64>() * (1.0 - ROUNDING)

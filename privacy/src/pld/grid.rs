@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::numerics::normal_cdf;
-use libm::{ceil, exp, expm1, floor, log, sinh, sqrt, tanh};
+use libm::{ceil, exp, expm1, floor, log, rint, sinh, sqrt, tanh};
 
 /// Masses at losses (first + i)·step, and the mass of an infinite loss.
 #[derive(Debug, Clone)]
@@ -67,12 +67,16 @@ impl GridLaw {
     /// masses, go to the grid point below. Nothing is lost to the latter if s is a whole number of steps.
     pub(super) fn laplace_below(shift: f64, step: f64) -> Result<Self, Error> {
         check_length(shift * SHIFT_COST)?;
-        check_length(shift / step)?;
+        // A whole number of steps, if that is what it is but for rounding: the grid is made to fit.
+        let whole = shift / step;
+        let steps = if (whole - rint(whole)).abs() <= WHOLE * whole { rint(whole) } else { whole };
+        check_length(steps)?;
         let below = |loss: f64| floor(loss / step);
         let up_to = |loss: f64| 0.5 * exp(0.5 * (loss - shift));
-        let (first, last) = (ceil(0.5 - shift / step), floor(shift / step - 0.5));
-        // The mass between, of both ends, and of what is left of the intervals around the grid points.
-        let mut at: Vec<(f64, f64)> = vec![(below(shift), 0.5), (below(-shift), 0.5 * exp(-shift))];
+        let (first, last) = (ceil(0.5 - steps), floor(steps - 0.5));
+        let (lowest, highest) = (-ceil(steps), floor(steps));
+        // Both ends, and what is left of the intervals around the grid points.
+        let mut at: Vec<(f64, f64)> = vec![(highest, 0.5), (lowest, 0.5 * exp(-shift))];
         if first > last {
             at.push((0.0, -0.5 * expm1(-shift)));
         } else {
@@ -80,10 +84,9 @@ impl GridLaw {
             at.push((below(0.5 * (low - shift)), (up_to(low) - 0.5 * exp(-shift)).max(0.0)));
             at.push((below(0.5 * (high + shift)), -0.5 * expm1(0.5 * (high - shift)).min(0.0)));
         }
-        let lowest = below(-shift);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
         let place = |index: f64| (index - lowest) as usize;
-        let mut masses = vec![0.0; place(below(shift)) + 1];
+        let mut masses = vec![0.0; place(highest) + 1];
         for (index, mass) in at {
             masses[place(index)] += mass;
         }
@@ -151,6 +154,8 @@ pub(super) fn check_length(points: f64) -> Result<(), Error> {
     Ok(())
 }
 
+/// More than the relative rounding of a loss that was divided into steps.
+const WHOLE: f64 = 8.0 * f64::EPSILON;
 /// More than what rounding takes from the masses of a law, in all and of δ at one grid point.
 const WIDENING: f64 = 1e-11;
 /// The largest window, in grid points.

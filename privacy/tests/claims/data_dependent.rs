@@ -321,7 +321,7 @@ fn the_worst_case_for_stated_answers_may_be_published_and_stays_within_its_caps(
             mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(40.0) },
             delta: Delta::new(delta).unwrap(),
             // Where the best of each lies; a conversion takes the best of what it is given.
-            orders: orders(&[4.0, 4.5, 8.5, 9.0, 11.5, 12.0, 12.5]),
+            orders: orders(&[4.0, 4.5, 6.5, 7.0, 7.5, 8.5, 9.0, 9.5]),
             conversion: Conversion::Tight,
             answered: Answered::Stated(stated),
             checkpoints: vec![queries],
