@@ -99,16 +99,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         (
             "the same, with the price of Theorem 23",
             "no bound",
-            Box::new(|run, votes| {
-                run.sanitised(votes, |order, beta, sigma| published_release_cost(order, beta, sigma))
-            }),
+            Box::new(|run, votes| run.sanitised(votes, published_release_cost)),
         ),
         (
             "the same, with a price that is a bound",
             "one draw of it",
-            Box::new(|run, votes| {
-                run.sanitised(votes, |order, beta, sigma| release_cost(order, beta, sigma))
-            }),
+            Box::new(|run, votes| run.sanitised(votes, release_cost)),
         ),
         ("Theorem 6, tight conversion", "no", by(published, Conversion::Tight, Answered::Expected)),
         ("exact, both directions", "no", by(exact, Conversion::Tight, Answered::Expected)),

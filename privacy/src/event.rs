@@ -140,13 +140,13 @@ impl PrivacyEvent {
         match *self {
             Self::GaussianNoisyMax { sigma } => step(Decision::Argmax, sigma),
             Self::GaussianThreshold { sigma1 } => step(Decision::Threshold, sigma1),
-            Self::LaplaceNoisyMax { .. } | Self::ExponentialNoisyMax { .. } | Self::GumbelNoisyMax { .. } => {
-                None
-            }
-            // Who sees all counts is told as much as the noise allows. The last is priced by itself.
-            Self::LaplaceHistogram { .. } | Self::GaussianHistogram { .. } | Self::SanitisedCost { .. } => {
-                None
-            }
+            // Who sees all counts of a histogram is told as much as the noise allows. A sanitised cost is priced by itself.
+            Self::LaplaceNoisyMax { .. }
+            | Self::ExponentialNoisyMax { .. }
+            | Self::GumbelNoisyMax { .. }
+            | Self::LaplaceHistogram { .. }
+            | Self::GaussianHistogram { .. }
+            | Self::SanitisedCost { .. } => None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Plan {
 }
 
 /// At most how many plans [`plans`] makes: for progress.
-pub const PLANS_MAX: u32 = 3 + THRESHOLDS.len() as u32;
+pub const PLANS_MAX: u64 = 3 + THRESHOLDS.len() as u64;
 
 /// LNMax, GNMax, Confident-GNMax with the threshold of the most right answers, and with some others, which answer fewer queries more
 /// surely; the most right answers first. `advance` is told after each of at most [`PLANS_MAX`].

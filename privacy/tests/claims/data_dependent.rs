@@ -358,16 +358,14 @@ fn every_accountant_says_whether_it_may_be_published_and_on_which_side_it_errs()
             ("exact-worst-case", true, "upper"),
         ]
     );
-    fn behind_the_trait(accountant: &impl Accountant) -> (bool, Direction) {
-        (accountant.publishable(), accountant.direction())
-    }
-    for told in [
-        behind_the_trait(&PureAccountant::new()),
-        behind_the_trait(&AdvancedAccountant::new()),
-        behind_the_trait(&ZcdpAccountant::new(Conversion::Tight)),
-        behind_the_trait(&RdpAccountant::new(Conversion::Tight)),
-    ] {
-        assert_eq!(told, (true, Direction::UpperBound));
+    let behind_the_trait: [&dyn Accountant; 4] = [
+        &PureAccountant::new(),
+        &AdvancedAccountant::new(),
+        &ZcdpAccountant::new(Conversion::Tight),
+        &RdpAccountant::new(Conversion::Tight),
+    ];
+    for accountant in behind_the_trait {
+        assert_eq!((accountant.publishable(), accountant.direction()), (true, Direction::UpperBound));
     }
 }
 

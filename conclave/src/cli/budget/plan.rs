@@ -118,7 +118,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
         return Err(Fault::input("superfluous-flag", "--group", "", problem, fix));
     }
     let target = Target { queries: args.queries, delta: args.delta, order, sensitivity, aim };
-    let step = Progress::on(console).counted("Planning", PLANS_MAX.into());
+    let step = Progress::on(console).counted("Planning", PLANS_MAX);
     let found = plans(&target, args.teachers, &model, || step.advance(1))?;
     let groups = Section::of(&args.groups, (args.teachers, args.queries, args.delta), model.votes())?;
     drop(step);
