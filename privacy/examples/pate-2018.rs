@@ -98,12 +98,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
         (
             "the same, with the price of Theorem 23",
-            "no bound",
+            "no: no bound",
             Box::new(|run, votes| run.sanitised(votes, published_release_cost)),
         ),
         (
             "the same, with a price that is a bound",
-            "one draw of it",
+            "no",
             Box::new(|run, votes| run.sanitised(votes, release_cost)),
         ),
         ("Theorem 6, tight conversion", "no", by(published, Conversion::Tight, Answered::Expected)),
@@ -133,8 +133,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!(
         "\nAnswers are counted as expected, as the paper counts them, where they are not stated: that depends on the votes. Sanitised\n\
-         rows are mean ± standard deviation over their noise, with the paper's order, beta and sigma_ss; Theorem 23 is not a bound on what\n\
-         neighbours differ by (docs/privacy-accounting.md, section 14), and parameters chosen for the price that is one do better."
+         rows are mean ± standard deviation over their noise, with the paper's order, beta and sigma_ss and its weights for expected\n\
+         answers, which are as private as the votes; Theorem 23 is not a bound on what neighbours differ by (docs/privacy-accounting.md,\n\
+         section 14), and parameters chosen for the price that is one do better."
     );
     Ok(())
 }
