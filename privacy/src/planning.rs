@@ -6,12 +6,12 @@
 //! Every accountant then says what the same plan costs seen otherwise ([`PlanAccount`]).
 
 mod accounts;
-mod model;
 mod search;
+mod vote_model;
 
 pub use accounts::PlanAccount;
-pub(crate) use model::expected_agreement;
-pub use model::{VoteModel, assumed_model, scaled};
+pub(crate) use vote_model::expected_agreement;
+pub use vote_model::{VoteModel, assumed_model, scaled};
 
 use crate::Error;
 use crate::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
@@ -21,8 +21,8 @@ use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Scale};
 use crate::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use libm::{ceil, sqrt};
-use model::{Expected, Shape};
 use search::Search;
+use vote_model::{Expected, Shape};
 
 /// What is planned for.
 #[derive(Debug, Clone, Copy)]

@@ -130,14 +130,17 @@ fn pure_laplace_noise_adds_up_and_every_accountant_that_applies_is_asked() {
             "pld-lower" => ("lower", false),
             _ => ("upper", true),
         };
-        assert_eq!((row["direction"].as_str(), row["publishable"].as_bool()), (Some(direction), Some(publishable)));
+        assert_eq!(
+            (row["direction"].as_str(), row["publishable"].as_bool()),
+            (Some(direction), Some(publishable))
+        );
     }
-    let bracket = (of("pld-lower"), of("pld"));
-    assert!(bracket.0 <= bracket.1 && bracket.0 > 0.99 * bracket.1, "{bracket:?}");
     let of = |accountant| epsilon_of(&told, accountant);
     assert!(of("exact") <= of("exact-worst-case") && of("exact-worst-case") < of("rdp"), "{told}");
     assert!((epsilon_of(&told, "pure") - 1.0).abs() < 1e-9);
     assert!(of("pld") < of("advanced") && of("advanced") <= of("pure"), "{told}");
+    let bracket = (of("pld-lower"), of("pld"));
+    assert!(bracket.0 <= bracket.1 && bracket.0 > 0.99 * bracket.1, "{bracket:?}");
 }
 
 #[test]
@@ -287,10 +290,16 @@ fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
         };
         expected.extend(["rdp-data-dependent", "exact"]);
         expected.extend(confident.then_some("exact"));
-        assert_eq!(costs.iter().map(|cost| cost["accountant"].as_str().unwrap()).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            costs.iter().map(|cost| cost["accountant"].as_str().unwrap()).collect::<Vec<_>>(),
+            expected
+        );
         for cost in costs {
             let of_model = ["rdp-data-dependent", "exact"].contains(&cost["accountant"].as_str().unwrap());
-            assert_eq!((cost["publishable"].as_bool(), cost["answered"] == "stated"), (Some(!of_model), !of_model));
+            assert_eq!(
+                (cost["publishable"].as_bool(), cost["answered"] == "stated"),
+                (Some(!of_model), !of_model)
+            );
         }
         // The assumed model is wrong on two questions of twenty.
         assert!(plan["expected_accuracy"].as_f64() < plan["expected_agreement"].as_f64(), "{plan}");
@@ -309,10 +318,14 @@ fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
 fn a_plan_is_for_the_truth_that_a_model_knows_and_for_whom_it_is_to_protect() {
     let scratch = Scratch::new();
     let model = scratch.file("model.csv", b"90,5,5,0\n80,15,5,1\n70,20,10,0\n");
-    let fixed = ["budget", "plan", "--teachers", "100", "--queries", "30", "--delta", "1e-5", "--epsilon", "3"];
+    let fixed =
+        ["budget", "plan", "--teachers", "100", "--queries", "30", "--delta", "1e-5", "--epsilon", "3"];
     let with = |more: &[&str]| conclave(&[&fixed[..], &["--format", "json"], more].concat());
     let truth = json(&with(&["--classes", "3", "--vote-model", &model, "--truth"]));
-    assert_eq!((&truth["unit"], &truth["protects"]), (&"record".into(), &"one record added or removed".into()));
+    assert_eq!(
+        (&truth["unit"], &truth["protects"]),
+        (&"record".into(), &"one record added or removed".into())
+    );
     for plan in truth["plans"].as_array().unwrap() {
         let [accuracy, agreement] =
             ["expected_accuracy", "expected_agreement"].map(|name| plan[name].as_f64().unwrap());

@@ -1,7 +1,7 @@
 //! What a plan costs under every accountant: by its noise alone, and at the votes of its model.
 
 use super::Target;
-use super::model::Shape;
+use super::vote_model::Shape;
 use crate::Error;
 use crate::accountant::{Loss, rdp_to_epsilon};
 use crate::analysis::{AccountantName, Answered, InAdvance, Question};

@@ -5,7 +5,7 @@
 //! halving its steps. All of it rests on estimates of prices and on tables of right answers over a grid of σ: it says where to look. What a
 //! plan is charged, and that it fits, is then computed from integers (`super`).
 
-use super::model::Shape;
+use super::vote_model::Shape;
 use super::{Target, threshold_test};
 use crate::data_dependent::ArgmaxNoise;
 use crate::event::PrivacyEvent;
