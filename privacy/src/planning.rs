@@ -75,8 +75,8 @@ impl Plan {
 /// At most how many plans [`plans`] makes: for progress.
 pub const PLANS_MAX: u64 = 3 + THRESHOLDS.len() as u64;
 
-/// LNMax, GNMax, Confident-GNMax with the threshold of the most right answers, and with some others, which answer fewer queries more
-/// surely; the most right answers first. `advance` is told after each of at most [`PLANS_MAX`].
+/// LNMax, GNMax, Confident-GNMax with the threshold of the most right answers, if they are more than without one, and with some others, which
+/// answer fewer queries more surely; the most right answers first. `advance` is told after each of at most [`PLANS_MAX`].
 ///
 /// `model` has `teachers` votes in each row ([`VoteModel::scaled`]). Without a budget thresholds are parts of the teachers, and the noise
 /// of the test stands in the 2018 paper's relation to that of the counts. Refuses budgets that no noise fits.
@@ -143,7 +143,9 @@ fn within_budget(
     let mut mechanisms = vec![NoisyVote::GnMax { sigma }];
     mechanisms.extend(scale.map(|scale| NoisyVote::LnMax { scale }));
     let search = Search::new(target, cap.to_f64_up(), teachers, shapes);
-    let best = search.best();
+    let plain = Expected::of(&NoisyVote::GnMax { sigma }, shapes).right() * f64::from(target.queries);
+    // A threshold that answers no more questions right than none does is worse than none; those after it are there for being surer.
+    let best = search.best().filter(|best| best.right > plain);
     let taken = best.map(|best| best.threshold);
     let others = THRESHOLDS.map(|share| (f64::from(teachers) * share).round());
     let others = others.into_iter().filter(|threshold| Some(*threshold) != taken);

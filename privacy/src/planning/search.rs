@@ -36,7 +36,8 @@ pub(super) struct Search<'a> {
 pub(super) struct Choice {
     pub(super) threshold: f64,
     pub(super) sigma1: f64,
-    right: f64,
+    /// Right answers to expect, about.
+    pub(super) right: f64,
 }
 
 impl<'a> Search<'a> {

@@ -113,6 +113,11 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// What a plan is chosen for: answers with the true label where it is known, else with the most frequent vote.
+    pub(super) fn right(&self) -> f64 {
+        self.accurate.unwrap_or(self.agreeing)
+    }
+
     pub(super) fn of(mechanism: &NoisyVote, shapes: &[Shape]) -> Self {
         let (noise, rows) = (mechanism.argmax(), shapes.iter().map(|shape| shape.rows).sum::<f64>());
         let mean = |of: &dyn Fn(&Shape) -> f64| {

@@ -231,7 +231,7 @@ impl From<ConversionName> for Conversion {
 fn words(told: &Told, args: &AccountArgs) -> String {
     let mut text = format!(
         "{} queries by {}, δ = {:e}; unit {}, adjacency {}: one teacher's vote may change on every query\n\n\
-         {:<20}{:>9}{:>11}{:>14}{:>11}  {:<36}may be published\n",
+         {:<20}{:>9}{:>11}{:>14}{:>11}  {:<38}may be published\n",
         told.queries,
         told.mechanism,
         told.delta,
@@ -256,7 +256,7 @@ fn words(told: &Told, args: &AccountArgs) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<20}{:>9}{:>11.1}{epsilon:>14}{order:>11}  {:<36}{may}",
+            "{:<20}{:>9}{:>11.1}{epsilon:>14}{order:>11}  {:<38}{may}",
             row.accountant, row.queries, row.answered, row.errs
         );
     }

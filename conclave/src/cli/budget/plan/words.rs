@@ -36,7 +36,8 @@ pub(super) fn of(told: &Told) -> String {
     }
     text.push_str(
         "\nnoise: sigma, for lnmax the scale b. agree: the expected share of answers that are the most frequent vote; right: that are\n\
-         the true label, where the vote model knows it. Most right answers first.\n\nε by accountant, plan by plan:\n",
+         the true label, where the vote model knows it. Most right answers first: a threshold is there for\n\
+         being surer, if it is not the first.\n\nε by accountant, plan by plan:\n",
     );
     text.push_str(&costs(told));
     text.push_str(
@@ -68,7 +69,7 @@ fn costs(told: &Told) -> String {
     for number in 1..=told.plans.len() {
         let _ = write!(text, "{number:>9}");
     }
-    let _ = writeln!(text, "  {:<36}may be published", "errs");
+    let _ = writeln!(text, "  {:<38}may be published", "errs");
     for kind in kinds {
         let name = match kind.answered {
             "joint" => format!("{}, one law", kind.accountant),
@@ -81,7 +82,7 @@ fn costs(told: &Told) -> String {
             let _ = write!(text, "{shown:>9}");
         }
         let may = if kind.publishable { "yes" } else { "of the model" };
-        let _ = writeln!(text, "  {:<36}{may}", kind.errs);
+        let _ = writeln!(text, "  {:<38}{may}", kind.errs);
     }
     text
 }
