@@ -275,12 +275,31 @@ fn far_apart(groups: &[Group], sigma: f64) -> Neighbourhood {
     neighbourhood
 }
 
-/// ln of the probability that one class of the first group wins under Gaussian noise.
-pub(super) fn log_first(groups: &[Group], sigma: f64) -> f64 {
-    let below = |group: &Group| -((groups[0].count - group.count) as f64) / sigma;
-    let values: Vec<_> = groups.iter().map(|group| (below(group), group.classes)).collect();
-    let classes = groups.iter().map(|group| group.classes).sum();
-    log_probability(&values, 0.0, classes, gaussian_step(classes))
+/// The probability that one class with this `count`, one of the groups', wins.
+pub(super) fn wins(noise: ArgmaxNoise, groups: &[Group], count: u64) -> f64 {
+    let below = |count: u64| -((groups[0].count - count) as f64) / noise.scale();
+    let values: Vec<_> = groups.iter().map(|group| (below(group.count), group.classes)).collect();
+    match noise {
+        ArgmaxNoise::Gaussian(_) => {
+            let classes = groups.iter().map(|group| group.classes).sum();
+            exp(log_probability(&values, below(count), classes, gaussian_step(classes)))
+        }
+        ArgmaxNoise::Laplace(_) => {
+            // Who is further behind wins with less than e^-100, and need not make the integral longer.
+            let near = |(value, times): &(f64, f64)| (value.max(-LAPLACE_RANGE), *times);
+            let values: Vec<_> = values.iter().map(near).collect();
+            let value = below(count).max(-LAPLACE_RANGE);
+            let nodes = laplace_pieces(&values, 0.0);
+            let at = |(x, weight): (&f64, &f64)| {
+                let below = values.iter().map(|(other, times)| power(laplace_cdf(x - other), *times));
+                // φ/Φ is 1 left of the count, where both may be too small for doubles.
+                let ratio =
+                    if *x < value { 1.0 } else { laplace_density(x - value) / laplace_cdf(x - value) };
+                weight * below.product::<f64>() * ratio
+            };
+            nodes.places.iter().zip(&nodes.weights).map(at).sum()
+        }
+    }
 }
 
 /// ln of the probability of one class at `value` among `values` (it included), in units of σ.
@@ -339,5 +358,7 @@ fn laplace_cdf(x: f64) -> f64 {
 
 /// Up to this range in units of σ no probability is below 10^-200, so plain doubles hold them all.
 const LINEAR_RANGE: f64 = 28.0;
+/// Laplace scales after which a class is as far behind as it may be.
+const LAPLACE_RANGE: f64 = 200.0;
 /// Up to this shift the tables of n ± 1 stay in the range of doubles.
 const LINEAR_SHIFT: f64 = 2.0;
