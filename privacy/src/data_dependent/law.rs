@@ -289,7 +289,7 @@ pub(super) fn wins(noise: ArgmaxNoise, groups: &[Group], count: u64) -> f64 {
             let near = |(value, times): &(f64, f64)| (value.max(-LAPLACE_RANGE), *times);
             let values: Vec<_> = values.iter().map(near).collect();
             let value = below(count).max(-LAPLACE_RANGE);
-            let nodes = laplace_pieces(&values, 0.0);
+            let nodes = even_pieces(&values);
             let at = |(x, weight): (&f64, &f64)| {
                 let below = values.iter().map(|(other, times)| power(laplace_cdf(x - other), *times));
                 // φ/Φ is 1 left of the count, where both may be too small for doubles.
@@ -300,6 +300,31 @@ pub(super) fn wins(noise: ArgmaxNoise, groups: &[Group], count: u64) -> f64 {
             nodes.places.iter().zip(&nodes.weights).map(at).sum()
         }
     }
+}
+
+/// Nodes for one probability under Laplace noise, for any number of classes: the integrand is smooth on the scale of one between the
+/// counts. It is accurate to some 10^-12, which is not proven, unlike [`laplace_pieces`]: for expectations, not for bounds.
+fn even_pieces(values: &[(f64, f64)]) -> Nodes {
+    const LENGTH: f64 = 0.5;
+    const REACH: f64 = 40.0;
+    let classes: f64 = values.iter().map(|(_, times)| times).sum();
+    let mut kinks: Vec<f64> = values.iter().map(|(value, _)| *value).collect();
+    kinks.sort_by(f64::total_cmp);
+    kinks.dedup();
+    let (lowest, highest) = (kinks[0], kinks[kinks.len() - 1]);
+    kinks.insert(0, lowest - REACH / classes);
+    kinks.push(highest + REACH);
+    let mut nodes = Nodes::default();
+    for ends in kinks.windows(2) {
+        let pieces = ((ends[1] - ends[0]) / LENGTH).ceil().max(1.0);
+        let length = (ends[1] - ends[0]) / pieces;
+        let mut piece = 0.0;
+        while piece < pieces {
+            nodes.add_gauss_legendre(ends[0] + piece * length, ends[0] + (piece + 1.0) * length);
+            piece += 1.0;
+        }
+    }
+    nodes
 }
 
 /// ln of the probability of one class at `value` among `values` (it included), in units of σ.

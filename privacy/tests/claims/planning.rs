@@ -154,10 +154,23 @@ fn the_probability_of_each_answer_is_the_same_by_both_noises_as_by_hand() {
             "{sum}"
         );
     }
+    // Many classes: all alike, and one ahead of them that wins by the largest of many draws.
+    let alike = VoteCounts::new(vec![5; 1000]).unwrap();
+    let of = answer_is(ArgmaxNoise::Laplace(scale(1.0)), &alike, ClassIndex(7)).open(&ANALYST);
+    assert!((of - 1e-3).abs() < 1e-12, "{of}");
     // Far apart, an answer is certain and no integral is long.
     let far = VoteCounts::new(vec![1_000_000_000, 0, 3]).unwrap();
     let of = |class| answer_is(ArgmaxNoise::Laplace(scale(1e-3)), &far, ClassIndex(class)).open(&ANALYST);
     assert!((of(0) - 1.0).abs() < 1e-12 && of(2) < 1e-30);
+}
+
+#[test]
+fn exact_costs_and_plans_of_many_classes_come_to_an_end() {
+    let model = VoteModel::assumed(TEACHERS, 1000).unwrap();
+    for plan in planned(&target(3.0, 20), &model) {
+        assert!(plan.accounts.iter().any(|one| one.accountant == AccountantName::Exact));
+        assert!(plan.charged <= 3.0 && plan.agreement > 0.5, "{:?}", plan.mechanism);
+    }
 }
 
 #[test]
