@@ -11,7 +11,7 @@ use conclave_privacy::quantity::{FilterOrder, Rho};
 use conclave_privacy::unit::{Sensitivity, VotingScheme};
 use serde::Serialize;
 
-pub use figures::Figure;
+pub use figures::{CampaignFigures, Figure};
 
 use crate::book::{Book, Replay};
 use crate::chain::Head;
@@ -187,7 +187,7 @@ impl CampaignCertificate {
             .chain([campaign.left()])
             .min()
             .unwrap_or(Rho::ZERO);
-        let answers_that_fit = figures::answers_that_fit(campaign);
+        let CampaignFigures { answers_that_fit, figures, .. } = CampaignFigures::of(campaign)?;
         Ok(Self {
             campaign: terms.key.clone(),
             mechanism: terms.mechanism.name(),
@@ -200,7 +200,7 @@ impl CampaignCertificate {
             queries_left: (left.units() / campaign.price().units().max(1))
                 .min(terms.queries_max - campaign.queries_held()),
             answers_that_fit,
-            figures: figures::of(campaign, answers_that_fit)?,
+            figures,
         })
     }
 }
@@ -308,10 +308,18 @@ impl fmt::Display for CampaignCertificate {
             "  Stated otherwise  {} answers fitted when it opened, whatever the votes; these alone would be",
             self.answers_that_fit
         )?;
-        for Figure { accountant, epsilon, holds } in &self.figures {
-            writeln!(f, "                    epsilon {epsilon:.4} by {accountant}: {holds}.")?;
+        for figure in &self.figures {
+            writeln!(f, "                    {figure}.")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accountant, epsilon, holds, .. } = self;
+        // The figure is an upper bound, so what is shown is one, too.
+        write!(f, "epsilon {:.4} by {accountant}: {holds}", (epsilon * 1e4).ceil() / 1e4)
     }
 }
 
@@ -325,7 +333,14 @@ fn orders_in_words(order: FilterOrder) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::fixture::{Scratch, answer, worst};
+    use conclave_privacy::mechanism::{LnMax, Mechanism};
+    use conclave_privacy::quantity::{Lattice, NoiseScale};
+
+    use super::CampaignCertificate;
+    use crate::book::Book;
+    use crate::fixture::{NOON_MS, SILOS, Scratch, account, answer, campaign, genesis, worst};
+    use crate::terms::CampaignTerms;
+    use crate::verify::verify;
 
     #[test]
     fn a_certificate_says_who_is_protected_and_states_the_cap_as_the_guarantee() {
@@ -346,5 +361,73 @@ mod tests {
         let json = serde_json::to_value(&certificate).expect("serialisable");
         assert_eq!(json["accounts"][0]["epsilon"], 100.0);
         assert_eq!(json["simulated"], true);
+    }
+
+    #[test]
+    fn every_figure_says_what_it_holds_for_and_a_verifier_works_out_the_same() {
+        let scratch = Scratch::new();
+        let mut book = Book::create(&scratch.path(), genesis(), NOON_MS).expect("a new ledger");
+        let votes = |votes| NoiseScale::from_votes(votes, Lattice::DEFAULT).expect("a scale");
+        let laplace = Mechanism::from(LnMax::new(votes(40.0)));
+        book.transact(NOON_MS, |transaction| {
+            for silo in SILOS {
+                transaction.open_account(account(silo, 3.0))?;
+            }
+            transaction.open_campaign(campaign("gaussian", 3.0))?;
+            transaction.open_campaign(CampaignTerms { mechanism: laplace, ..campaign("laplace", 3.0) })
+        })
+        .expect("durable")
+        .expect("allowed");
+        let certificate = book.certificate().expect("made");
+        let names = |campaign: &CampaignCertificate| -> Vec<_> {
+            campaign.figures.iter().map(|figure| (figure.accountant, figure.covers)).collect()
+        };
+        let [gaussian, laplace] = &certificate.campaigns[..] else { panic!("two campaigns") };
+        let anyway = "adaptive";
+        assert_eq!(
+            names(gaussian),
+            [
+                ("ledger", anyway),
+                ("zcdp", anyway),
+                ("gaussian", "fixed-plan"),
+                ("rdp", anyway),
+                ("exact-worst-case", anyway)
+            ]
+        );
+        assert_eq!(
+            names(laplace),
+            [
+                ("ledger", anyway),
+                ("zcdp", anyway),
+                ("pure", anyway),
+                ("advanced", anyway),
+                ("rdp", anyway),
+                ("pld", "fixed-plan"),
+                ("exact-worst-case", anyway)
+            ]
+        );
+        let of = |campaign: &CampaignCertificate, name| {
+            campaign.figures.iter().find(|figure| figure.accountant == name).expect("there").epsilon
+        };
+        // One move costs 2/b of pure ε, so often.
+        let pure = 2.0 * laplace.answers_that_fit as f64 / 40.0;
+        assert!((of(laplace, "pure") / pure - 1.0).abs() < 1e-9 && of(laplace, "pure") >= pure);
+        assert!(of(laplace, "pld") < of(laplace, "advanced") && of(laplace, "advanced") < pure);
+        assert!(of(laplace, "exact-worst-case") < of(laplace, "rdp"));
+        // At the one order that suits it best, the exact worst case is no more than the ledger charges at all of its orders.
+        assert!(of(gaussian, "exact-worst-case") <= of(gaussian, "ledger"));
+        assert!(of(gaussian, "exact-worst-case") < 0.9 * of(gaussian, "rdp"));
+        assert!(
+            certificate.campaigns.iter().flat_map(|one| &one.figures).all(|one| one.direction == "upper")
+        );
+        book.close().expect("closed");
+        let verified = verify(&scratch.path()).expect("readable");
+        assert_eq!(verified.campaigns.len(), 2);
+        for (verified, certified) in verified.campaigns.iter().zip(&certificate.campaigns) {
+            assert_eq!(
+                (&verified.campaign, verified.answers_that_fit, &verified.figures),
+                (&certified.campaign, certified.answers_that_fit, &certified.figures)
+            );
+        }
     }
 }

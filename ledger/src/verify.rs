@@ -6,6 +6,9 @@
 //! pages; and the raw pages, byte by byte, because a changed byte that SQLite does not look at is a changed
 //! byte all the same.
 //!
+//! The figures of each campaign are no part of a ledger. They follow from its terms, so they are worked out from these, as a
+//! certificate does: a certificate that says otherwise is not of this ledger.
+//!
 //! What it cannot see: a ledger that was rewritten as a whole, or cut off after an entry, has a chain of its
 //! own. Compare [`Verification::head`] with a head that somebody else remembers.
 
@@ -21,6 +24,7 @@ use conclave_privacy::quantity::FilterOrder;
 use serde::Serialize;
 
 use crate::backend::{FileKind, check_integrity};
+use crate::certificate::CampaignFigures;
 use crate::chain::Head;
 use crate::error::{Fault, LedgerError, Result};
 use crate::keys::{DataKey, LedgerId};
@@ -50,6 +54,8 @@ pub struct Verification {
     pub adjacency: Option<&'static str>,
     /// Each account, in the order of their opening.
     pub accounts: Vec<VerifiedAccount>,
+    /// Each campaign's figures, worked out anew from its terms; none unless all is well.
+    pub campaigns: Vec<CampaignFigures>,
     /// The hash of the newest good entry.
     pub head: Head,
     /// The first thing that is wrong.
@@ -117,7 +123,9 @@ fn check(copy: &PrivateCopy, path: &Path, good: &mut Verification) -> Result<()>
     // A replay that came to its end has a genesis.
     let version = ledger.state.created().map_or(0, |created| created.schema);
     pages::check(&copy.bytes()?, &records, version)
-        .map_err(|fault| LedgerError::Corrupt { path: path.to_owned(), fault })
+        .map_err(|fault| LedgerError::Corrupt { path: path.to_owned(), fault })?;
+    good.campaigns = ledger.state.campaigns().map(CampaignFigures::of).collect::<Result<_>>()?;
+    Ok(())
 }
 
 impl Verification {
@@ -139,6 +147,7 @@ impl Verification {
             unit: largest.map(|terms| terms.unit.name()),
             adjacency: largest.map(|terms| terms.adjacency.name()),
             accounts: verified,
+            campaigns: Vec::new(),
             head: Head::GENESIS,
             first_bad: None,
         }

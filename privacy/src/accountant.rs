@@ -7,8 +7,8 @@
 //! | [`ZcdpAccountant`] | ρ, by addition of whole units | all | by conversion |
 //! | [`RdpAccountant`] | R(α) at each order, by addition | all | by conversion |
 //!
-//! All of them are data-independent, so what they say may be published. Each says which events it can price and
-//! refuses the others with [`Error::UnsupportedEvent`]: never a guess. All round towards more loss.
+//! Each says whether its result may be published, and in which [`Direction`] it errs; those that depend on votes are asked in
+//! [`crate::analysis`]. Each says which events it can price and refuses the others with [`Error::UnsupportedEvent`]: never a guess.
 //! Enforcement uses none of them but the integers of [`crate::filter`]; these are for planning, for reports
 //! and for comparison with the literature.
 
@@ -44,11 +44,53 @@ pub trait Accountant {
     /// nothing changes.
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error>;
 
-    /// An upper bound on ε at `delta` for all that was added.
+    /// ε at `delta` for all that was added; it errs as [`Accountant::direction`] says.
     fn loss(&self, delta: Delta) -> Loss;
+
+    /// Whether its result is the same for all votes, so that it may be published.
+    fn publishable(&self) -> bool;
+
+    /// Where its result lies beside the loss that it is about.
+    fn direction(&self) -> Direction;
 }
 
-/// An upper bound on the privacy loss.
+/// Where a result lies beside what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Never below it.
+    UpperBound,
+    /// The Rényi costs are those of the law, but for a quadrature error that is proven and added; ε is above its own by what the conversion
+    /// of Rényi costs leaves open, and never below.
+    Exact,
+    /// Never below the loss from the given votes to a neighbour; the loss from the neighbour may be larger.
+    OneDirection,
+    /// Never above it.
+    LowerBound,
+}
+
+impl Direction {
+    /// The direction as one word: `upper`, `exact`, `one-direction` or `lower`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UpperBound => "upper",
+            Self::Exact => "exact",
+            Self::OneDirection => "one-direction",
+            Self::LowerBound => "lower",
+        }
+    }
+
+    /// What it says, in a few words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::UpperBound => "upper bound",
+            Self::Exact => "exact costs, rounded up",
+            Self::OneDirection => "upper bound in one direction of two",
+            Self::LowerBound => "lower bound",
+        }
+    }
+}
+
+/// The privacy loss, as one accountant states it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
     /// ε in nats; 0 if nothing was spent.

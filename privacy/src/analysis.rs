@@ -2,23 +2,28 @@
 //!
 //! | accountant | prices | publishable | direction |
 //! |---|---|---|---|
-//! | `pure` | ε by addition; LNMax | yes | both |
-//! | `advanced` | ε as randomised responses compose (Kairouz, Oh and Viswanath 2015); LNMax | yes | both |
-//! | `zcdp` | ρ: GNMax 1/σ², threshold 1/(2σ1²), LNMax 2/b² | yes | both |
-//! | `rdp` | the published curves | yes | both |
-//! | `pld` | privacy-loss distributions; a fixed plan | yes | both |
-//! | `gdp` | Σμ² of Gaussian noise; exact toward a party that sees the noisy counts | yes | both |
-//! | `rdp-data-dependent` | Theorem 6 (2018) or Theorem 3 (2017) | no | from these votes to a neighbour |
-//! | `exact` | [`ExactArgmax`](crate::data_dependent::ExactArgmax) | no | both |
-//! | `exact-worst-case` | [`crate::worst_case`] | yes | both |
+//! | `pure` | ε by addition; LNMax | yes | upper bound |
+//! | `advanced` | ε as randomised responses compose (Kairouz, Oh and Viswanath 2015); LNMax | yes | upper bound |
+//! | `zcdp` | ρ: GNMax 1/σ², threshold 1/(2σ1²), LNMax 2/b² | yes | upper bound |
+//! | `rdp` | the published curves | yes | upper bound |
+//! | `pld` | privacy-loss distributions; a fixed plan | yes | upper bound |
+//! | `pld-lower` | the same rounded the other way: how much of `pld` is rounding | no guarantee | lower bound on what the noisy counts tell |
+//! | `gdp` | Σμ² of Gaussian noise; exact toward a party that sees the noisy counts | yes | upper bound |
+//! | `rdp-data-dependent` | Theorem 6 (2018) or Theorem 3 (2017) | no | upper bound from these votes to a neighbour, not back |
+//! | `exact` | [`ExactArgmax`](crate::data_dependent::ExactArgmax), both ways | no | exact costs, rounded up |
+//! | `exact-worst-case` | [`crate::worst_case`] | yes | upper bound |
+//!
+//! [`AccountantName::cost_publishable`] and [`AccountantName::direction`] are the last two columns.
 //!
 //! For Confident-GNMax it matters how often the argmax step is charged: [`Answered`]. *Publishable* means that a result
 //! does not depend on the votes, neither by its prices nor by how often they are charged.
 
+mod in_advance;
 mod name;
 mod selection;
 mod sum;
 
+pub use in_advance::InAdvance;
 pub use name::AccountantName;
 pub use selection::Selection;
 
@@ -56,7 +61,7 @@ pub struct Account {
     pub answered: f64,
     /// ε, rounded up, and the order at which it was found.
     pub loss: Loss,
-    /// Neither prices nor their number depend on the votes.
+    /// Neither prices nor their number depend on the votes, and it is no lower bound.
     pub publishable: bool,
     /// The prices do not.
     pub cost_publishable: bool,
@@ -190,7 +195,7 @@ fn check_checkpoints(checkpoints: &[usize], rows: usize) -> Result<(), Error> {
 }
 
 /// Refuses votes of no query, and of queries that do not agree in their number of classes.
-fn check_votes(votes: &[VoteCounts]) -> Result<(), Error> {
+pub(crate) fn check_votes(votes: &[VoteCounts]) -> Result<(), Error> {
     let Some(first) = votes.first() else {
         let fix = "give the vote counts of at least one query";
         return Err(Error::OutOfRange { field: "votes", value: 0.0, fix });
@@ -208,7 +213,7 @@ fn check_votes(votes: &[VoteCounts]) -> Result<(), Error> {
 pub fn account_in_advance(
     accountant: AccountantName,
     question: &Question,
-    queries: u32,
+    queries: u64,
 ) -> Result<Account, Error> {
     accountant.check(&question.mechanism, question.answered)?;
     let mut sum = Sum::new(accountant, question);
@@ -222,13 +227,14 @@ pub fn account_in_advance(
         AccountantName::ExactWorstCase => worst_cases(&question.mechanism, &question.orders),
         _ => published(&question.mechanism, &question.orders),
     };
-    sum.queries = queries as usize;
+    sum.queries = usize::try_from(queries).unwrap_or(usize::MAX);
+    let queries = queries as f64;
     sum.answered = match question.answered {
-        Answered::Stated(most) if sum.confident() => f64::from(queries).min(most as f64),
-        _ => f64::from(queries),
+        Answered::Stated(most) if sum.confident() => queries.min(most as f64),
+        _ => queries,
     };
     if let Some(threshold) = threshold {
-        add_to(&mut sum.rdp, &threshold, f64::from(queries));
+        add_to(&mut sum.rdp, &threshold, queries);
     }
     let answered = sum.answered;
     add_to(&mut sum.rdp, &argmax, answered);

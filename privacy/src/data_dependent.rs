@@ -19,7 +19,7 @@ pub use law::ArgmaxNoise;
 pub(crate) use published::{Theorem6, gnmax_log_q, threshold_rdp};
 pub(crate) use quadrature::GAUSS_LEGENDRE;
 
-use crate::counts::VoteCounts;
+use crate::counts::{ClassIndex, VoteCounts};
 use crate::quantity::{RdpOrder, Scale};
 use crate::secret::Secret;
 use exact::Test;
@@ -60,6 +60,18 @@ impl NoisyVote {
                 ArgmaxNoise::Gaussian(sigma)
             }
         }
+    }
+
+    /// The probability that its argmax is reached.
+    pub(crate) fn passes(&self, counts: &VoteCounts) -> f64 {
+        self.passes_at(counts.as_slice().iter().copied().max().unwrap_or_default() as f64)
+    }
+
+    /// The same if the test is on `statistic` in place of the largest count.
+    pub(crate) fn passes_at(&self, statistic: f64) -> f64 {
+        self.test().map_or(1.0, |test| {
+            exp(published::threshold_log_probabilities(statistic, test.threshold, test.sigma1).0)
+        })
     }
 
     const fn test(&self) -> Option<Test> {
@@ -120,7 +132,7 @@ impl DataDependent {
     pub fn steps(&mut self, counts: &VoteCounts) -> Secret<StepCosts> {
         let argmax = self.argmax(counts).clone();
         let threshold = self.threshold(counts).cloned();
-        Secret::new(StepCosts { threshold, argmax, answered: self.passes(counts) })
+        Secret::new(StepCosts { threshold, argmax, answered: self.mechanism.passes(counts) })
     }
 
     /// The same if the threshold test is on `statistic` in place of the largest count, and one moved vote changes it by at most one.
@@ -131,27 +143,17 @@ impl DataDependent {
     ) -> Secret<StepCosts> {
         let argmax = self.argmax(counts).clone();
         let threshold = self.mechanism.test().map(|test| self.tested(*statistic.inside(), test));
-        Secret::new(StepCosts { threshold, argmax, answered: self.passes_at(*statistic.inside()) })
+        Secret::new(StepCosts { threshold, argmax, answered: self.mechanism.passes_at(*statistic.inside()) })
     }
 
     /// The probability that the argmax is reached if the test is on `statistic`.
     pub(crate) fn answered_against(&self, statistic: &Secret<f64>) -> Secret<f64> {
-        Secret::new(self.passes_at(*statistic.inside()))
+        Secret::new(self.mechanism.passes_at(*statistic.inside()))
     }
 
     /// The probability that the argmax is reached.
     pub fn answered(&self, counts: &VoteCounts) -> Secret<f64> {
-        Secret::new(self.passes(counts))
-    }
-
-    fn passes(&self, counts: &VoteCounts) -> f64 {
-        self.passes_at(counts.as_slice().iter().copied().max().unwrap_or_default() as f64)
-    }
-
-    fn passes_at(&self, statistic: f64) -> f64 {
-        self.mechanism.test().map_or(1.0, |test| {
-            exp(published::threshold_log_probabilities(statistic, test.threshold, test.sigma1).0)
-        })
+        Secret::new(self.mechanism.passes(counts))
     }
 
     /// The cost of the threshold test at each order.
@@ -171,7 +173,7 @@ impl DataDependent {
     pub fn expected<'a>(&mut self, votes: impl IntoIterator<Item = &'a VoteCounts>) -> Secret<Vec<f64>> {
         let mut sum = vec![0.0; self.alphas.len()];
         for counts in votes {
-            let weight = self.passes(counts);
+            let weight = self.mechanism.passes(counts);
             for (sum, cost) in sum.iter_mut().zip(self.argmax(counts)) {
                 *sum += weight * cost;
             }
@@ -220,12 +222,13 @@ impl fmt::Debug for DataDependent {
 }
 
 /// The probability that a noisy argmax answers the most frequent vote (one of them, if there are several).
-///
-/// For Laplace noise a lower bound, 1 - Σ (2 + gap/b)/(4 e^(gap/b)) over the other classes.
 pub fn answer_agrees(noise: ArgmaxNoise, counts: &VoteCounts) -> Secret<f64> {
     let groups = law::groups(counts);
-    Secret::new(match noise {
-        ArgmaxNoise::Gaussian(sigma) => groups[0].classes * exp(law::log_first(&groups, sigma.get())),
-        ArgmaxNoise::Laplace(scale) => 1.0 - exp(published::lnmax_log_q(counts, scale)),
-    })
+    Secret::new((groups[0].classes * law::wins(noise, &groups, groups[0].count)).min(1.0))
+}
+
+/// The probability that a noisy argmax answers `class`; 0 for a class that there is not.
+pub fn answer_is(noise: ArgmaxNoise, counts: &VoteCounts, class: ClassIndex) -> Secret<f64> {
+    let count = counts.as_slice().get(class.position());
+    Secret::new(count.map_or(0.0, |count| law::wins(noise, &law::groups(counts), *count).min(1.0)))
 }

@@ -13,6 +13,8 @@
 //! | [`GumbelNoisyMax`](PrivacyEvent::GumbelNoisyMax) | m²/(2b²) | log ratios lie in a range of η = 2m/b, and η-bounded range implies η²/8-zCDP (Cesar and Rogers 2021) |
 //! | [`GaussianNoisyMax`](PrivacyEvent::GaussianNoisyMax) | m²/σ² | the whole noisy histogram has ρ = Σv²/(2σ²) and Σv² <= 2m² |
 //! | [`GaussianThreshold`](PrivacyEvent::GaussianThreshold) | m²/(2σ1²) | the largest count changes by at most m |
+//! | [`LaplaceHistogram`](PrivacyEvent::LaplaceHistogram) | L2²/(2b²) | each count that moves by v costs v²/(2b²), and independent counts add up |
+//! | [`GaussianHistogram`](PrivacyEvent::GaussianHistogram) | L2²/(2σ²) | Canonne, Kamath and Steinke 2020, Proposition 5 |
 //! | [`SanitisedCost`](PrivacyEvent::SanitisedCost) | at bounded orders only, one moved vote | [`release_cost`](crate::smooth_sensitivity::release_cost) over the order; it is infinite at large ones |
 //!
 //! # Why they hold on the lattice as they stand
@@ -26,7 +28,7 @@
 use crate::Error;
 use crate::quantity::{FilterOrder, NoiseScale, Rho};
 use crate::smooth_sensitivity::{Smoothing, sanitised_cost};
-use crate::unit::Sensitivity;
+use crate::unit::{HistogramSensitivity, Sensitivity};
 use crate::worst_case::{self, Decision, Step};
 use std::fmt;
 
@@ -58,6 +60,20 @@ pub enum PrivacyEvent {
         /// The Gaussian parameter σ1.
         sigma1: NoiseScale,
     },
+    /// All counts of a histogram after discrete Laplace noise on each.
+    LaplaceHistogram {
+        /// The Laplace scale b.
+        scale: NoiseScale,
+        /// How far a unit moves the counts, for the unit and adjacency of the account.
+        moved: HistogramSensitivity,
+    },
+    /// All counts of a histogram after discrete Gaussian noise on each.
+    GaussianHistogram {
+        /// The Gaussian parameter σ.
+        sigma: NoiseScale,
+        /// How far a unit moves the counts, for the unit and adjacency of the account.
+        moved: HistogramSensitivity,
+    },
     /// A cost that depends on the votes, with Gaussian noise of σ smooth sensitivities.
     SanitisedCost {
         /// β of the smooth sensitivity.
@@ -76,6 +92,12 @@ impl PrivacyEvent {
             Self::GumbelNoisyMax { scale } => (1, 2, scale),
             Self::GaussianNoisyMax { sigma } => (1, 1, sigma),
             Self::GaussianThreshold { sigma1 } => (1, 2, sigma1),
+            Self::LaplaceHistogram { scale, ref moved }
+            | Self::GaussianHistogram { sigma: scale, ref moved } => {
+                self.check_moved(moved, sensitivity, "zcdp")?;
+                let (steps, votes) = (u128::from(scale.steps()), 2 * u32::from(scale.lattice().bits()));
+                return Rho::ratio_up("price", moved.l2_square(), votes, 2 * steps * steps);
+            }
             Self::SanitisedCost { .. } => {
                 let fix = "use an account that bounds the orders up to some order below 1/(2 beta)";
                 return Err(self.unsupported("zcdp", fix));
@@ -118,11 +140,13 @@ impl PrivacyEvent {
         match *self {
             Self::GaussianNoisyMax { sigma } => step(Decision::Argmax, sigma),
             Self::GaussianThreshold { sigma1 } => step(Decision::Threshold, sigma1),
-            Self::LaplaceNoisyMax { .. } | Self::ExponentialNoisyMax { .. } | Self::GumbelNoisyMax { .. } => {
-                None
-            }
-            // Priced by itself.
-            Self::SanitisedCost { .. } => None,
+            // Who sees all counts of a histogram is told as much as the noise allows. A sanitised cost is priced by itself.
+            Self::LaplaceNoisyMax { .. }
+            | Self::ExponentialNoisyMax { .. }
+            | Self::GumbelNoisyMax { .. }
+            | Self::LaplaceHistogram { .. }
+            | Self::GaussianHistogram { .. }
+            | Self::SanitisedCost { .. } => None,
         }
     }
 
@@ -150,6 +174,17 @@ impl PrivacyEvent {
         Rho::from_nats_up(largest).ok_or(Error::CostOverflow { field: "price" })
     }
 
+    /// Refuses a histogram whose sensitivity is of another unit or adjacency than the account's, in the name of `accountant`.
+    pub(crate) fn check_moved(
+        &self,
+        moved: &HistogramSensitivity,
+        sensitivity: &Sensitivity,
+        accountant: &'static str,
+    ) -> Result<(), Error> {
+        let fix = "make the histogram's sensitivity of the unit and adjacency of the account";
+        if moved.protects_as(sensitivity) { Ok(()) } else { Err(self.unsupported(accountant, fix)) }
+    }
+
     const fn unsupported(&self, accountant: &'static str, fix: &'static str) -> Error {
         Error::UnsupportedEvent { accountant, event: self.name(), fix }
     }
@@ -162,6 +197,8 @@ impl PrivacyEvent {
             Self::GumbelNoisyMax { .. } => "Gumbel noisy max",
             Self::GaussianNoisyMax { .. } => "Gaussian noisy max",
             Self::GaussianThreshold { .. } => "Gaussian threshold test",
+            Self::LaplaceHistogram { .. } => "Laplace histogram",
+            Self::GaussianHistogram { .. } => "Gaussian histogram",
             Self::SanitisedCost { .. } => "sanitised cost",
         }
     }
@@ -171,8 +208,11 @@ impl PrivacyEvent {
         match *self {
             Self::LaplaceNoisyMax { scale }
             | Self::ExponentialNoisyMax { scale }
-            | Self::GumbelNoisyMax { scale } => scale,
-            Self::GaussianNoisyMax { sigma } | Self::SanitisedCost { sigma, .. } => sigma,
+            | Self::GumbelNoisyMax { scale }
+            | Self::LaplaceHistogram { scale, .. } => scale,
+            Self::GaussianNoisyMax { sigma }
+            | Self::GaussianHistogram { sigma, .. }
+            | Self::SanitisedCost { sigma, .. } => sigma,
             Self::GaussianThreshold { sigma1 } => sigma1,
         }
     }

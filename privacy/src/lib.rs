@@ -57,7 +57,8 @@
 //! | a run has lost at most ε ex post, at all times at once | Ville's inequality | up | [`odometer`] |
 //! | a record moves at most k counts in a campaign | brute force over small campaigns | exact | [`contribution`] |
 //! | k steps of pure DP are (ε, δ)-DP, however chosen | Kairouz, Oh and Viswanath 2015, Theorems 3.3 and 3.5 | up | [`accountant`] |
-//! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld`] |
+//! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld::FixedPlan`] |
+//! | and its noisy counts tell at least so much | merged outputs are post-processing, `docs/privacy-accounting.md`, section 8 | down | [`pld::PlanFloor`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
 //! | a Theorem 6 cost of GNMax and of the threshold test may be published with noise | Papernot et al. 2018, Algorithm 3, where C5 and C6 are certified by interval arithmetic; the release by the divergence of two Gaussians, since their Theorem 23 is no bound | up | [`smooth_sensitivity`] |
 //! | a mechanism loses at least so much, except with a stated probability | Clopper and Pearson 1934 on samples that chose nothing; Steinke, Nasr and Jagielski 2023, Theorem 5.2 | down | [`audit`] |

@@ -1,25 +1,29 @@
 //! What a target buys, before anything is spent: noise, threshold, and how many right answers to expect.
 //!
-//! Expectations are over a *vote model*: [`PublicVotes`], never the private ones. Noise is the
-//! least with which the expected charges fit the budget at the prices that the ledger charges; the other accountants
-//! then say what the same plan costs seen otherwise, with the expected number of answers as a stated cap.
+//! Expectations are over a [`PublicVotes`], never the private ones. With a budget, noise is the least with
+//! which all queries and the expected number of answers, rounded up, fit it **at the prices that the ledger charges**; the threshold and
+//! its noise are those of the most right answers. What is right is the true label where the model knows it, else the most frequent vote.
+//! Every accountant then says what the same plan costs seen otherwise ([`PlanAccount`]).
 
-mod model;
+mod accounts;
+mod search;
+mod vote_model;
 
-pub use model::{PublicVotes, assumed_model};
+pub use accounts::PlanAccount;
+pub use vote_model::PublicVotes;
+pub(crate) use vote_model::expected_agreement;
 
 use crate::Error;
-use crate::accountant::{Conversion, epsilon_to_rho_within, rho_to_epsilon_within};
-use crate::analysis::{
-    AccountantName, Answered, Question, account_in_advance, default_orders, too_little_noise,
-};
+use crate::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
+use crate::analysis::too_little_noise;
 use crate::calibrate::refine;
-use crate::data_dependent::{DataDependent, Method, NoisyVote, answer_agrees};
+use crate::data_dependent::NoisyVote;
 use crate::event::PrivacyEvent;
-use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho, Scale};
-use crate::secret::Analyst;
+use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Scale};
 use crate::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
-use libm::ceil;
+use libm::{ceil, sqrt};
+use search::Search;
+use vote_model::{Expected, Shape};
 
 /// What is planned for.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,8 @@ pub struct Target {
     pub delta: Delta,
     /// ω of the accounts that are to pay.
     pub order: FilterOrder,
+    /// Who is protected, and how many votes they move.
+    pub sensitivity: Sensitivity,
     /// A budget to calibrate to, or the noise on each count.
     pub aim: Aim,
 }
@@ -39,7 +45,7 @@ pub struct Target {
 pub enum Aim {
     /// This ε; the noise follows.
     Budget(Epsilon),
-    /// This σ; ε follows.
+    /// This standard deviation of the noise on each count; ε follows.
     Noise(Scale),
 }
 
@@ -52,114 +58,161 @@ pub struct Plan {
     pub answers: f64,
     /// The expected share of answers that are the most frequent vote.
     pub agreement: f64,
-    /// ε of what the ledger charges for the queries and the expected answers, rounded up to a whole one.
+    /// The expected share of answers that are the true label; none if the model does not know it.
+    pub accuracy: Option<f64>,
+    /// ε of what the ledger charges for the queries and the expected answers, rounded up to a whole one; at most the budget.
     pub charged: f64,
-    /// ε by accountant, for the queries and the expected answers, rounded up to a whole one, as a cap.
-    pub epsilons: Vec<(AccountantName, f64)>,
+    /// ε by every accountant that prices the mechanism.
+    pub accounts: Vec<PlanAccount>,
 }
 
-/// GNMax, and Confident-GNMax with a threshold at each of several shares of the teachers; the most right answers first.
-///
-/// `model` has histograms of `teachers` votes each ([`PublicVotes::scaled_to`]). Refuses budgets that no noise fits.
-pub fn plans(target: &Target, teachers: u32, model: &PublicVotes) -> Result<Vec<Plan>, Error> {
-    let mut plans = vec![plan(target, model, |sigma| Ok(NoisyVote::GnMax { sigma }))?];
-    for share in THRESHOLDS {
-        let threshold = (f64::from(teachers) * share).round();
-        plans.push(plan(target, model, |sigma2| {
-            let sigma1 = Scale::new(SIGMA1_RATIO * sigma2.get()).and_then(readable);
-            let fix = "use less noise, since that of the threshold test is larger still";
-            let too_much = |_| Error::OutOfRange { field: "sigma", value: sigma2.get(), fix };
-            Ok(NoisyVote::ConfidentGnMax { threshold, sigma1: sigma1.map_err(too_much)?, sigma2 })
-        })?);
+impl Plan {
+    /// Expected right answers.
+    pub fn right(&self) -> f64 {
+        self.answers * self.accuracy.unwrap_or(self.agreement)
     }
-    plans.sort_by(|a, b| (b.answers * b.agreement).total_cmp(&(a.answers * a.agreement)));
+}
+
+/// At most how many plans [`plans`] makes: for progress.
+pub const PLANS_MAX: u64 = 3 + THRESHOLDS.len() as u64;
+
+/// LNMax, GNMax, Confident-GNMax with the threshold of the most right answers, if they are more than without one, and with some others, which
+/// answer fewer queries more surely; the most right answers first. `advance` is told after each of at most [`PLANS_MAX`].
+///
+/// `model` has `teachers` votes in each row ([`PublicVotes::scaled_to`]). Without a budget thresholds are parts of the teachers, and the noise
+/// of the test stands in the 2018 paper's relation to that of the counts. Refuses budgets that no noise fits.
+pub fn plans(
+    target: &Target,
+    teachers: u32,
+    model: &PublicVotes,
+    mut advance: impl FnMut(),
+) -> Result<Vec<Plan>, Error> {
+    let shapes = model.shapes();
+    let mechanisms = match target.aim {
+        Aim::Noise(sigma) => with_noise(sigma, teachers)?,
+        Aim::Budget(epsilon) => within_budget(target, epsilon, teachers, &shapes)?,
+    };
+    let plans = mechanisms.into_iter().map(|mechanism| {
+        let plan = Plan::of(target, mechanism, &shapes);
+        advance();
+        plan
+    });
+    let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
+    plans.sort_by(|a, b| b.right().total_cmp(&a.right()));
     Ok(plans)
 }
 
-fn plan(
-    target: &Target,
-    model: &PublicVotes,
-    with: impl Fn(Scale) -> Result<NoisyVote, Error>,
-) -> Result<Plan, Error> {
-    let queries = f64::from(target.queries);
-    let sigma = match target.aim {
-        Aim::Noise(sigma) => sigma,
-        Aim::Budget(epsilon) => {
-            let cap = epsilon_to_rho_within(epsilon, target.delta, target.order);
-            let share = |sigma: f64, price: &dyn Fn(&PrivacyEvent) -> Result<f64, Error>| {
-                let mechanism = Scale::new(sigma).and_then(&with);
-                let asked = mechanism.and_then(|mechanism| expected_rho(&mechanism, queries, model, price));
-                asked.map_or(f64::INFINITY, |asked| asked / cap.to_f64_up())
-            };
-            let who = record()?;
-            let exact = |event: &PrivacyEvent| Ok(event.price_within(&who, target.order)?.to_f64_up());
-            let near = |event: &PrivacyEvent| event.price_near(&who, target.order);
-            let plain = |event: &PrivacyEvent| Ok(event.price(&who)?.to_f64_up());
-            let published = least(|sigma| share(sigma.get(), &plain) <= 1.0)?;
-            let published =
-                published.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?.get();
-            readable(Scale::new(if target.order.is_unbounded() {
-                published
-            } else {
-                refine(published, |sigma| share(sigma, &near), |sigma| share(sigma, &exact))
-            })?)?
-        }
-    };
-    let mechanism = with(sigma)?;
-    let (answers, right) = expectations(&mechanism, model);
-    let answers = answers * queries;
-    let epsilons = epsilons(target, mechanism, answers)?;
-    let overflow = |refusal| match refusal {
-        Error::CostOverflow { .. } => too_little_noise(&mechanism),
-        other => other,
-    };
-    let charged = charged(target, &mechanism, answers).map_err(overflow)?;
-    Ok(Plan {
-        mechanism,
-        answers,
-        agreement: if answers > 0.0 { right * queries / answers } else { 0.0 },
-        charged,
-        epsilons,
-    })
-}
-
-/// The expected share of queries that are answered, and that are answered with the most frequent vote.
-pub(crate) fn expectations(mechanism: &NoisyVote, model: &PublicVotes) -> (f64, f64) {
-    // The model was declared public.
-    let (analyst, model) = (Analyst::who_may_see_the_votes(), model.rows());
-    let data = DataDependent::new(*mechanism, Method::Published, &[]);
-    let (mut answered, mut right) = (0.0, 0.0);
-    for counts in model {
-        let passes = data.answered(counts).open(&analyst);
-        answered += passes;
-        right += passes * answer_agrees(mechanism.argmax(), counts).open(&analyst);
+impl Plan {
+    fn of(target: &Target, mechanism: NoisyVote, shapes: &[Shape]) -> Result<Self, Error> {
+        let Expected { answered, agreeing, accurate } = Expected::of(&mechanism, shapes);
+        let answers = answered * f64::from(target.queries);
+        let share = |right: f64| if answered > 0.0 { (right / answered).min(1.0) } else { 0.0 };
+        Ok(Self {
+            mechanism,
+            answers,
+            agreement: share(agreeing),
+            accuracy: accurate.map(share),
+            charged: charged(target, &mechanism, whole(answers)).map_err(|refusal| match refusal {
+                Error::CostOverflow { .. } => too_little_noise(&mechanism),
+                other => other,
+            })?,
+            accounts: accounts::of(target, mechanism, whole(answers), shapes)?,
+        })
     }
-    (answered / model.len() as f64, right / model.len() as f64)
 }
 
-/// What the queries cost in expectation, in nats of ρ, at these prices.
-fn expected_rho(
-    mechanism: &NoisyVote,
-    queries: f64,
-    model: &PublicVotes,
-    price: impl Fn(&PrivacyEvent) -> Result<f64, Error>,
-) -> Result<f64, Error> {
-    let (threshold, argmax) = events(mechanism)?;
-    let threshold = threshold.as_ref().map_or(Ok(0.0), &price)?;
-    let data = DataDependent::new(*mechanism, Method::Published, &[]);
-    // The model was declared public.
-    let (analyst, model) = (Analyst::who_may_see_the_votes(), model.rows());
-    let answered = model.iter().map(|counts| data.answered(counts).open(&analyst)).sum::<f64>();
-    Ok(queries * (threshold + answered / model.len() as f64 * price(&argmax)?))
+/// Mechanisms with this noise on each count.
+fn with_noise(sigma: Scale, teachers: u32) -> Result<Vec<NoisyVote>, Error> {
+    let scale = readable(Scale::new(sigma.get() / sqrt(2.0))?)?;
+    let fix = "use less noise, since that of the threshold test is larger still";
+    let too_much = |_| Error::OutOfRange { field: "sigma", value: sigma.get(), fix };
+    let sigma1 = Scale::new(SIGMA1_RATIO * sigma.get()).and_then(readable).map_err(too_much)?;
+    let confident = THRESHOLDS.map(|share| {
+        let threshold = (f64::from(teachers) * share).round();
+        NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2: sigma }
+    });
+    Ok([NoisyVote::GnMax { sigma }, NoisyVote::LnMax { scale }].into_iter().chain(confident).collect())
+}
+
+/// Mechanisms that a budget pays for.
+fn within_budget(
+    target: &Target,
+    epsilon: Epsilon,
+    teachers: u32,
+    shapes: &[Shape],
+) -> Result<Vec<NoisyVote>, Error> {
+    let cap = epsilon_to_rho_within(epsilon, target.delta, target.order);
+    let each = Rho::from_units(cap.units() / u64::from(target.queries.max(1)));
+    let sigma = noise_within(target, gaussian, each)?;
+    let sigma = sigma.ok_or(Error::Unreachable { queries: target.queries.into(), cap })?;
+    let scale = noise_within(target, |scale| PrivacyEvent::LaplaceNoisyMax { scale }, each)?;
+    let mut mechanisms = vec![NoisyVote::GnMax { sigma }];
+    mechanisms.extend(scale.map(|scale| NoisyVote::LnMax { scale }));
+    let search = Search::new(target, cap.to_f64_up(), teachers, shapes);
+    let plain = Expected::of(&NoisyVote::GnMax { sigma }, shapes).right() * f64::from(target.queries);
+    // A threshold that answers no more questions right than none does is worse than none; those after it are there for being surer.
+    let best = search.best().filter(|best| best.right > plain);
+    let taken = best.map(|best| best.threshold);
+    let others = THRESHOLDS.map(|share| (f64::from(teachers) * share).round());
+    let others = others.into_iter().filter(|threshold| Some(*threshold) != taken);
+    for choice in best.into_iter().chain(others.filter_map(|threshold| search.test_at(threshold))) {
+        let sigma1 = readable(Scale::new(choice.sigma1)?)?;
+        mechanisms.extend(confident(target, cap, (choice.threshold, sigma1), shapes)?);
+    }
+    Ok(mechanisms)
+}
+
+/// Confident-GNMax with this test, and the least noise for its answers that fits the cap; none if nothing is left for answers.
+fn confident(
+    target: &Target,
+    cap: Rho,
+    (threshold, sigma1): (f64, Scale),
+    shapes: &[Shape],
+) -> Result<Option<NoisyVote>, Error> {
+    let with = |sigma2| NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
+    // How many answers there are does not depend on the noise on the counts.
+    let answers = whole(Expected::of(&with(sigma1), shapes).answered * f64::from(target.queries));
+    let test = threshold_test(drawn(sigma1)?).price_within(&target.sensitivity, target.order)?;
+    let left = test.checked_mul(target.queries.into()).and_then(|tests| cap.checked_sub(tests));
+    let Some(each) = left.and_then(|left| left.units().checked_div(answers)) else { return Ok(None) };
+    Ok(noise_within(target, gaussian, Rho::from_units(each))?.map(with))
+}
+
+/// The least scale of at most four digits at which the price of `event` is at most `each`, within a few thousandths; none if
+/// no scale is.
+fn noise_within(
+    target: &Target,
+    event: impl Fn(NoiseScale) -> PrivacyEvent,
+    each: Rho,
+) -> Result<Option<Scale>, Error> {
+    let at = |scale: f64| Ok::<_, Error>(event(drawn(Scale::new(scale)?)?));
+    let price = |scale: f64, order| at(scale)?.price_within(&target.sensitivity, order);
+    let fits = |scale: f64, order| price(scale, order).is_ok_and(|price| price <= each);
+    let Some(published) = least(|scale| fits(scale.get(), FilterOrder::UNBOUNDED))? else { return Ok(None) };
+    let nats = each.to_f64_up();
+    let near = |scale| at(scale)?.price_near(&target.sensitivity, target.order);
+    let mut scale = published;
+    if !target.order.is_unbounded() {
+        let share = |price: Result<f64, Error>| price.map_or(f64::INFINITY, |price| price / nats);
+        let exact = |scale| share(price(scale, target.order).map(Rho::to_f64_up));
+        scale = readable(Scale::new(refine(published.get(), |scale| share(near(scale)), exact))?)?;
+    }
+    // What is searched may come out a hair higher at a larger scale; the published price does not, so this ends.
+    while !fits(scale.get(), target.order) {
+        scale = readable(Scale::new(scale.get() * (1.0 + 1e-6))?)?;
+    }
+    Ok(Some(scale))
 }
 
 /// ε that an account of the target's order is charged for the queries and `answers` of them.
-fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, Error> {
-    let (threshold, argmax) = events(mechanism)?;
-    let who = record()?;
-    let threshold = threshold.map_or(Ok(Rho::ZERO), |test| test.price_within(&who, target.order))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the queries")]
-    let argmax = argmax.price_within(&who, target.order)?.checked_mul(ceil(answers) as u64);
+fn charged(target: &Target, mechanism: &NoisyVote, answers: u64) -> Result<f64, Error> {
+    // Other noise follows from that of the argmax, which is what somebody gave.
+    let fix = "use at most 2^40 votes of noise, such as 40";
+    let too_much = |_| Error::OutOfRange { field: "sigma", value: mechanism.argmax().scale(), fix };
+    let (threshold, argmax) = events(mechanism).map_err(too_much)?;
+    let price = |event: PrivacyEvent| event.price_within(&target.sensitivity, target.order);
+    let threshold = threshold.map_or(Ok(Rho::ZERO), price)?;
+    let argmax = price(argmax)?.checked_mul(answers);
     let sum = threshold.checked_mul(target.queries.into()).and_then(|sum| sum.checked_add(argmax?));
     let sum = sum.ok_or(Error::CostOverflow { field: "price" })?;
     Ok(rho_to_epsilon_within(sum, target.delta, target.order))
@@ -167,23 +220,40 @@ fn charged(target: &Target, mechanism: &NoisyVote, answers: f64) -> Result<f64, 
 
 /// The threshold test, if there is one, and the argmax.
 fn events(mechanism: &NoisyVote) -> Result<(Option<PrivacyEvent>, PrivacyEvent), Error> {
-    // Other noise follows from that of the argmax, which is what somebody gave.
-    let fix = "use at most 2^40 votes of noise, such as 40";
-    let too_much = |_| Error::OutOfRange { field: "sigma", value: mechanism.argmax().scale(), fix };
-    let drawn = |scale: Scale| NoiseScale::from_votes(scale.get(), Lattice::DEFAULT).map_err(too_much);
     Ok(match *mechanism {
         NoisyVote::LnMax { scale } => (None, PrivacyEvent::LaplaceNoisyMax { scale: drawn(scale)? }),
-        NoisyVote::GnMax { sigma } => (None, PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma)? }),
-        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => (
-            Some(PrivacyEvent::GaussianThreshold { sigma1: drawn(sigma1)? }),
-            PrivacyEvent::GaussianNoisyMax { sigma: drawn(sigma2)? },
-        ),
+        NoisyVote::GnMax { sigma } => (None, gaussian(drawn(sigma)?)),
+        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
+            (Some(threshold_test(drawn(sigma1)?)), gaussian(drawn(sigma2)?))
+        }
     })
 }
 
-/// Who is protected in a plan: one record, one moved vote.
+const fn gaussian(sigma: NoiseScale) -> PrivacyEvent {
+    PrivacyEvent::GaussianNoisyMax { sigma }
+}
+
+const fn threshold_test(sigma1: NoiseScale) -> PrivacyEvent {
+    PrivacyEvent::GaussianThreshold { sigma1 }
+}
+
+fn drawn(scale: Scale) -> Result<NoiseScale, Error> {
+    NoiseScale::from_votes(scale.get(), Lattice::DEFAULT)
+}
+
+/// One record, one moved vote: who is protected unless a plan says otherwise.
 pub(crate) fn record() -> Result<Sensitivity, Error> {
     Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble)
+}
+
+/// Rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most the queries, at least 0"
+)]
+fn whole(answers: f64) -> u64 {
+    ceil(answers) as u64
 }
 
 /// The least scale that `fits`, rounded up to four digits; none if 2^40 votes of noise are too little.
@@ -209,40 +279,7 @@ pub(crate) fn readable(scale: Scale) -> Result<Scale, Error> {
     Scale::new(rounded)
 }
 
-fn epsilons(
-    target: &Target,
-    mechanism: NoisyVote,
-    answers: f64,
-) -> Result<Vec<(AccountantName, f64)>, Error> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the queries")]
-    let answered = Answered::Stated(ceil(answers) as u64);
-    let sigma = mechanism.argmax().scale();
-    // Larger orders than this are the best only for an ε near 0, and take the longest to certify.
-    let orders = default_orders().into_iter().filter(|order| order.get() <= (2.5 * sigma).max(2.0)).collect();
-    let question = Question {
-        mechanism,
-        delta: target.delta,
-        orders,
-        conversion: Conversion::Tight,
-        answered,
-        checkpoints: Vec::new(),
-        curves: false,
-    };
-    let of = |name, question: &Question| Ok(account_in_advance(name, question, target.queries)?.loss);
-    // A conversion takes the best of the orders that it is given: those around the best of the published costs will do, and
-    // exact costs, two thirds of these, have theirs somewhat above it.
-    let published = of(AccountantName::Rdp, &question)?.order.unwrap_or(1.0);
-    let around = |order: &RdpOrder| (0.8 * published..=1.8 * published).contains(&order.get());
-    let orders: Vec<_> = question.orders.iter().copied().filter(around).collect();
-    let searched = if orders.is_empty() { question.clone() } else { Question { orders, ..question.clone() } };
-    Ok(vec![
-        (AccountantName::Zcdp, of(AccountantName::Zcdp, &question)?.epsilon),
-        (AccountantName::Pld, of(AccountantName::Pld, &question)?.epsilon),
-        (AccountantName::ExactWorstCase, of(AccountantName::ExactWorstCase, &searched)?.epsilon),
-    ])
-}
-
-/// σ1/σ2; the 2018 paper uses 3.75 and 5.
+/// σ1/σ2 where no budget says how to share it; the 2018 paper uses 3.75 and 5.
 const SIGMA1_RATIO: f64 = 3.75;
-/// Thresholds, as shares of the teachers.
+/// Thresholds beside the best one, as parts of the teachers.
 const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];

@@ -7,6 +7,9 @@
 //! equals the true one at grid points and is above it between them. Convolution is by FFT; its rounding error,
 //! and the tails that do not fit the window, are added.
 //!
+//! [`FixedPlan`] is the pessimistic side, never below what the plan loses; [`PlanFloor`] the optimistic one, never above it. Between them lies
+//! the truth, and their distance is what rounding may have cost.
+//!
 //! A plan is fixed when it is made: how many times which noise. Stopping a run when *this* account is exhausted would not
 //! be private if queries are chosen adaptively (the composed curve is no filter), which is why nothing here can be added to
 //! once it is made, and no filter takes it; admissions use [`crate::filter`]. A plan is complete before it says anything:
@@ -40,10 +43,12 @@
 //! # Ok::<(), conclave_privacy::Error>(())
 //! ```
 
+mod below;
 mod composition;
 mod gaussian;
 mod grid;
 
+pub use below::PlanFloor;
 pub use gaussian::{gaussian_delta, gaussian_epsilon};
 
 use crate::Error;
@@ -91,22 +96,10 @@ impl FixedPlan {
     /// Refuses shifts or numbers that are negative or not finite, Gaussian plans whose μ is above 10^150, and Laplace plans so long that the grid would have more
     /// than 2^26 points (a loss of some thousand nats).
     pub fn new(noises: &[PlannedNoise]) -> Result<Self, Error> {
-        let mut mu_squared = 0.0;
-        let mut parts = Vec::new();
-        for noise in noises {
-            match *noise {
-                PlannedNoise::Gaussian { scale, shift, times } => {
-                    let mu = not_negative("shift", shift)? / scale.get();
-                    mu_squared += mu * mu * not_negative("times", times)?;
-                }
-                PlannedNoise::Laplace { times: 0, .. } => {}
-                PlannedNoise::Laplace { scale, shift, times } => {
-                    let shift = not_negative("shift", shift)? / scale.get();
-                    parts.push((GridLaw::laplace(shift, Self::GRID)?, times));
-                }
-            }
-        }
-        let mu = Mu::new(sqrt(mu_squared) * (1.0 + 1e-14))?;
+        let Parts { mu, laplace } = Parts::of(noises)?;
+        let mu = Mu::new(mu * (1.0 + 1e-14))?;
+        let laws = laplace.iter().map(|(shift, times)| Ok((GridLaw::laplace(*shift, Self::GRID)?, *times)));
+        let mut parts = laws.collect::<Result<Vec<_>, Error>>()?;
         if !parts.is_empty() && mu.get() > 0.0 {
             parts.push((GridLaw::gaussian(mu.get(), Self::GRID)?, 1));
         }
@@ -128,6 +121,31 @@ impl FixedPlan {
             Some(law) => law.delta(epsilon.get()),
             None => gaussian_delta(self.mu, epsilon),
         }
+    }
+}
+
+/// What a plan is made of: μ of all Gaussian noise, and each kind of Laplace noise as shift/scale and how often.
+struct Parts {
+    mu: f64,
+    laplace: Vec<(f64, u64)>,
+}
+
+impl Parts {
+    fn of(noises: &[PlannedNoise]) -> Result<Self, Error> {
+        let (mut mu_squared, mut laplace) = (0.0, Vec::new());
+        for noise in noises {
+            match *noise {
+                PlannedNoise::Gaussian { scale, shift, times } => {
+                    let mu = not_negative("shift", shift)? / scale.get();
+                    mu_squared += mu * mu * not_negative("times", times)?;
+                }
+                PlannedNoise::Laplace { times: 0, .. } => {}
+                PlannedNoise::Laplace { scale, shift, times } => {
+                    laplace.push((not_negative("shift", shift)? / scale.get(), times));
+                }
+            }
+        }
+        Ok(Self { mu: sqrt(mu_squared), laplace })
     }
 }
 

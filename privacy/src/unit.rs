@@ -92,6 +92,8 @@ pub enum Places {
 pub struct HistogramSensitivity {
     l1: u64,
     l2_square: u128,
+    unit: PrivacyUnit,
+    adjacency: Adjacency,
 }
 
 impl HistogramSensitivity {
@@ -127,7 +129,24 @@ impl HistogramSensitivity {
             Adjacency::AddRemove => 1,
             Adjacency::Replace => 2,
         };
-        Ok(Self { l1: worlds * sum, l2_square: u128::from(worlds) * u128::from(sum) * u128::from(largest) })
+        let l2_square = u128::from(worlds) * u128::from(sum) * u128::from(largest);
+        Ok(Self { l1: worlds * sum, l2_square, unit, adjacency })
+    }
+
+    /// What a unit can change in the teachers' counts of one query, all of which are then seen: m moves of weight w make 2mw and 2m²w².
+    pub fn of_votes(sensitivity: &Sensitivity) -> Self {
+        let shift = sensitivity.shift();
+        Self {
+            l1: 2 * u64::from(shift),
+            l2_square: 2 * u128::from(shift) * u128::from(shift),
+            unit: sensitivity.unit(),
+            adjacency: sensitivity.adjacency(),
+        }
+    }
+
+    /// Whether it is of the unit and the adjacency of `sensitivity`.
+    pub fn protects_as(&self, sensitivity: &Sensitivity) -> bool {
+        (self.unit, self.adjacency) == (sensitivity.unit(), sensitivity.adjacency())
     }
 
     /// The most by which all counts together change.

@@ -113,6 +113,13 @@ fn words_of(found: &Verification, ledger: &Path) -> String {
         lines.push(format!("  Guarantee  ε = {} ({terms}): that of the cap", figure_up(cap)));
         lines.push(format!("  Spent      ε = {} ({terms}): after the fact", figure_up(spent)));
     }
+    for campaign in &found.campaigns {
+        lines.push(format!(
+            "  Campaign   {}: {} answers fitted when it opened; worked out again from its terms, these alone would be",
+            campaign.campaign, campaign.answers_that_fit
+        ));
+        lines.extend(campaign.figures.iter().map(|figure| format!("             {figure}")));
+    }
     lines.push(format!("  Head       {}: compare it with a head that somebody else remembers", found.head));
     lines.join("\n") + "\n"
 }

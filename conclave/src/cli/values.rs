@@ -1,6 +1,7 @@
 //! Values of flags that several commands take, each refused with what is wrong and what to give instead.
 
 use conclave_privacy::quantity::{Delta, Epsilon};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 
 use super::Fault;
 
@@ -47,6 +48,30 @@ pub(super) fn at_least_one(field: &'static str) -> impl Fn(&str) -> Result<u32, 
             )
         })
     }
+}
+
+pub(super) fn unit(text: &str) -> Result<PrivacyUnit, Fault> {
+    let bound = |count: &str| count.parse().ok().filter(|count| *count > 0);
+    let parsed = match text.split_once(':') {
+        None if text == "record" => Some(PrivacyUnit::Record),
+        Some(("subject", silos)) => {
+            bound(silos).map(|max_silos_per_subject| PrivacyUnit::Subject { max_silos_per_subject })
+        }
+        Some(("organisation", teachers)) => {
+            bound(teachers).map(|teachers_max| PrivacyUnit::Organisation { teachers_max })
+        }
+        _ => None,
+    };
+    parsed.ok_or_else(|| {
+        Fault::input("invalid-value", "unit", text, "unknown", "write record, subject:2 or organisation:25")
+    })
+}
+
+pub(super) fn adjacency(text: &str) -> Result<Adjacency, Fault> {
+    let known = [Adjacency::AddRemove, Adjacency::Replace];
+    known.into_iter().find(|adjacency| adjacency.name() == text).ok_or_else(|| {
+        Fault::input("invalid-value", "adjacency", text, "unknown", "write add-remove or replace")
+    })
 }
 
 pub(super) fn number(field: &'static str, text: &str) -> Result<f64, Fault> {

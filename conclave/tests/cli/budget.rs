@@ -110,12 +110,37 @@ fn pure_laplace_noise_adds_up_and_every_accountant_that_applies_is_asked() {
         told["results"].as_array().unwrap().iter().map(|row| row["accountant"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["pure", "advanced", "zcdp", "rdp", "pld", "rdp-data-dependent", "exact", "exact-worst-case"]
+        [
+            "pure",
+            "advanced",
+            "zcdp",
+            "rdp",
+            "pld",
+            "pld-lower",
+            "rdp-data-dependent",
+            "exact",
+            "exact-worst-case"
+        ]
     );
+    assert_eq!((&told["unit"], &told["adjacency"]), (&Value::from("record"), &Value::from("add-remove")));
+    for row in told["results"].as_array().unwrap() {
+        let (direction, publishable) = match row["accountant"].as_str().unwrap() {
+            "exact" => ("exact", false),
+            "rdp-data-dependent" => ("one-direction", false),
+            "pld-lower" => ("lower", false),
+            _ => ("upper", true),
+        };
+        assert_eq!(
+            (row["direction"].as_str(), row["publishable"].as_bool()),
+            (Some(direction), Some(publishable))
+        );
+    }
     let of = |accountant| epsilon_of(&told, accountant);
     assert!(of("exact") <= of("exact-worst-case") && of("exact-worst-case") < of("rdp"), "{told}");
     assert!((epsilon_of(&told, "pure") - 1.0).abs() < 1e-9);
     assert!(of("pld") < of("advanced") && of("advanced") <= of("pure"), "{told}");
+    let bracket = (of("pld-lower"), of("pld"));
+    assert!(bracket.0 <= bracket.1 && bracket.0 > 0.99 * bracket.1, "{bracket:?}");
 }
 
 #[test]
@@ -357,15 +382,85 @@ fn a_plan_says_what_a_budget_buys_and_the_noise_that_it_names_fits() {
             let accounts = plan["accounts"].as_array().unwrap();
             accounts.iter().find(|cost| cost["accountant"] == name).unwrap()["epsilon"].as_f64().unwrap()
         };
-        // The expected charges fit; a cap of one answer more, from rounding up, costs a little more.
-        assert!((2.9..3.02).contains(&of("ledger")), "{plan}");
-        assert!(of("zcdp") > 1.2 * of("ledger"), "{plan}");
+        // A plan for a target fits it, as the ledger would charge it.
+        assert!((2.9..=3.0).contains(&of("ledger")), "{plan}");
+        let (gaussian, confident) = (plan["mechanism"] != "lnmax", plan["mechanism"] == "confident-gnmax");
+        assert!(!gaussian || of("zcdp") > 1.2 * of("ledger"), "{plan}");
         assert!(of("exact-worst-case") < of("zcdp") && of("pld") < of("zcdp"), "{plan}");
+        let costs: Vec<_> = plan["accounts"].as_array().unwrap().iter().collect();
+        let mut expected = if gaussian {
+            vec!["ledger", "zcdp", "rdp", "pld", "gdp", "exact-worst-case"]
+        } else {
+            vec!["ledger", "pure", "advanced", "zcdp", "rdp", "pld", "exact-worst-case"]
+        };
+        expected.extend(["rdp-data-dependent", "exact"]);
+        expected.extend(confident.then_some("exact"));
+        assert_eq!(
+            costs.iter().map(|cost| cost["accountant"].as_str().unwrap()).collect::<Vec<_>>(),
+            expected
+        );
+        for cost in costs {
+            let of_model = ["rdp-data-dependent", "exact"].contains(&cost["accountant"].as_str().unwrap());
+            assert_eq!(
+                (cost["publishable"].as_bool(), cost["answered"] == "stated"),
+                (Some(!of_model), !of_model)
+            );
+        }
+        // The assumed model is wrong on two questions of twenty.
+        assert!(plan["expected_accuracy"].as_f64() < plan["expected_agreement"].as_f64(), "{plan}");
     }
+    let right = |plan: &Value| {
+        plan["expected_answers"].as_f64().unwrap() * plan["expected_accuracy"].as_f64().unwrap()
+    };
+    assert!(plans.is_sorted_by(|a, b| right(a) >= right(b)));
     let neither = conclave(&fixed);
     assert_eq!(neither.status.code(), Some(2));
     let text = conclave(&[&fixed[..], &["--sigma", "40"]].concat());
     assert!(stdout(&text).contains("gnmax") && stdout(&text).contains("assumed"), "{}", stdout(&text));
+}
+
+#[test]
+fn a_plan_is_for_the_truth_that_a_model_knows_and_for_whom_it_is_to_protect() {
+    let scratch = Scratch::new();
+    let model = scratch.file("model.csv", b"90,5,5,0\n80,15,5,1\n70,20,10,0\n");
+    let fixed =
+        ["budget", "plan", "--teachers", "100", "--queries", "30", "--delta", "1e-5", "--epsilon", "3"];
+    let with = |more: &[&str]| conclave(&[&fixed[..], &["--format", "json"], more].concat());
+    let truth = json(&with(&["--classes", "3", "--vote-model", &model, "--truth"]));
+    assert_eq!(
+        (&truth["unit"], &truth["protects"]),
+        (&"record".into(), &"one record added or removed".into())
+    );
+    for plan in truth["plans"].as_array().unwrap() {
+        let [accuracy, agreement] =
+            ["expected_accuracy", "expected_agreement"].map(|name| plan[name].as_f64().unwrap());
+        assert!(accuracy < agreement && accuracy > 0.3, "{plan}");
+    }
+    // Without the flag the last column is a class like others, and nothing is known of the truth.
+    let plain = json(&with(&["--classes", "4", "--vote-model", &model]));
+    assert!(plain["plans"].as_array().unwrap().iter().all(|plan| plan["expected_accuracy"].is_null()));
+    let refused = |more: &[&str], words: &str| {
+        let output = with(more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        let error = json(&output)["error"].to_string();
+        assert!(error.contains(words), "{error} without {words}");
+    };
+    refused(&["--classes", "4", "--vote-model", &model, "--truth"], "3 classes before the true one");
+    let wrong = scratch.file("wrong.csv", b"90,5,5,0\n80,15,5,3\n");
+    refused(&["--classes", "3", "--vote-model", &wrong, "--truth"], "from 0 to 2");
+    refused(&["--classes", "3", "--unit", "person"], "record, subject:2 or organisation:25");
+    refused(&["--classes", "3", "--unit", "subject:2", "--group", "all:1:2"], "--adjacency");
+    let protected = json(&with(&["--classes", "3", "--unit", "subject:2", "--adjacency", "replace"]));
+    assert_eq!((&protected["unit"], &protected["adjacency"]), (&"subject".into(), &"replace".into()));
+    let sigma = |told: &Value| {
+        let plans = told["plans"].as_array().unwrap();
+        plans.iter().find(|plan| plan["mechanism"] == "gnmax").unwrap()["sigma"].as_f64().unwrap()
+    };
+    // Four moved votes at the published price; one at four fifths of it.
+    let ratio = sigma(&protected) / sigma(&truth);
+    assert!((4.0..6.0).contains(&ratio), "{ratio}");
+    let words = stdout(&conclave(&[&fixed[..], &["--classes", "3", "--unit", "organisation:3"]].concat()));
+    assert!(words.contains("up to 3 teachers") && words.contains("unit organisation"), "{words}");
 }
 
 #[test]

@@ -27,10 +27,18 @@ fn a_sound_ledger_is_valid_and_its_figures_stand_in_the_json() {
     assert_eq!(found["unit"], "record");
     assert_eq!(found["head"].as_str().map(str::len), Some(64));
     assert!(found.get("error").is_none());
+    // The figures of a certificate, worked out from the ledger's public parts.
+    let certificate = json(&conclave(&["--format", "json", "ledger", "certificate", &ledger]));
+    let (verified, certified) = (&found["campaigns"][0], &certificate["campaigns"][0]);
+    assert!(certified["figures"].as_array().unwrap().len() > 3);
+    for field in ["campaign", "answers_that_fit", "figures"] {
+        assert_eq!(verified[field], certified[field], "{field}");
+    }
 
     let words = stdout(&conclave(&["ledger", "verify", &ledger]));
     assert!(words.starts_with("VALID") && words.contains("SIMULATED"), "{words}");
     assert!(words.contains("ε = 3 (unit record, adjacency add-remove, δ = 1e-5)"), "{words}");
+    assert!(words.contains("worked out again") && words.contains("by exact-worst-case"), "{words}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Pure ε-DP by basic composition (Dwork, McSherry, Nissim and Smith 2006).
 
-use super::{Accountant, Loss};
+use super::{Accountant, Direction, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
@@ -9,7 +9,7 @@ use crate::unit::Sensitivity;
 /// Adds up pure ε. It prices Laplace, exponential and Gumbel noise: Gaussian noise has no pure ε.
 ///
 /// Moving one vote shifts two counts by one, so a noisy max of scale b costs 2/b with each of them (one count falls and another
-/// rises, so the scores are not monotone), and m moves cost 2m/b; kept in whole units of 2^-40 nats, rounded up.
+/// rises, so the scores are not monotone), and m moves cost 2m/b; a histogram costs what its counts move, over b; kept in whole units of 2^-40 nats, rounded up.
 #[derive(Debug, Clone, Default)]
 pub struct PureAccountant {
     epsilon_units: Rho,
@@ -37,6 +37,14 @@ impl Accountant for PureAccountant {
     fn loss(&self, _delta: Delta) -> Loss {
         Loss::off_grid(self.epsilon_units.to_f64_up(), None)
     }
+
+    fn publishable(&self) -> bool {
+        true
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::UpperBound
+    }
 }
 
 /// ε of one `event`, rounded up; refuses Gaussian noise in the name of `accountant`.
@@ -49,7 +57,13 @@ pub(super) fn epsilon(
         PrivacyEvent::LaplaceNoisyMax { scale }
         | PrivacyEvent::ExponentialNoisyMax { scale }
         | PrivacyEvent::GumbelNoisyMax { scale } => scale,
+        PrivacyEvent::LaplaceHistogram { scale, ref moved } => {
+            event.check_moved(moved, sensitivity, accountant)?;
+            let bits = scale.lattice().bits();
+            return Rho::ratio_up("epsilon", moved.l1().into(), bits.into(), scale.steps().into());
+        }
         PrivacyEvent::GaussianNoisyMax { .. }
+        | PrivacyEvent::GaussianHistogram { .. }
         | PrivacyEvent::GaussianThreshold { .. }
         | PrivacyEvent::SanitisedCost { .. } => {
             let fix = "use zcdp or rdp for Gaussian noise";

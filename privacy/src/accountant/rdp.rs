@@ -9,17 +9,18 @@
 //!   2m/b), and with exponential noise, for the same reason;
 //! - noisy max with Gumbel noise: min(αm²/(2b²), 2m/b) (Cesar and Rogers 2021: a range of η = 2m/b gives αη²/8).
 //!
+//! - a noisy histogram: αL2²/(2σ²), and min(αL2²/(2b²), L1/b) with Laplace noise;
 //! - a sanitised cost: [`crate::smooth_sensitivity::release_cost`], one moved vote, at orders where it is bounded.
 //!
 //! Values are doubles, rounded up.
 
 use super::conversion::rdp_to_epsilon;
-use super::{Accountant, Conversion, Loss};
+use super::{Accountant, Conversion, Direction, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, RdpCurve, RdpOrder};
 use crate::smooth_sensitivity::sanitised_cost;
-use crate::unit::Sensitivity;
+use crate::unit::{HistogramSensitivity, Sensitivity};
 
 /// Adds up R(α) on a list of orders.
 #[derive(Debug, Clone)]
@@ -60,9 +61,11 @@ impl RdpAccountant {
 /// R(α) of one `event` in nats, rounded up.
 fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64 {
     let alpha = order.get();
-    let shift = f64::from(sensitivity.shift());
-    // m divided by the scale in votes; steps above 2^53 are rounded, which round_up covers.
-    let ratio = shift * event.scale().lattice().steps_per_vote() as f64 / event.scale().steps() as f64;
+    // Divided by the scale in votes; steps above 2^53 are rounded, which round_up covers.
+    let in_scales =
+        |votes: f64| votes * event.scale().lattice().steps_per_vote() as f64 / event.scale().steps() as f64;
+    let ratio = in_scales(f64::from(sensitivity.shift()));
+    let squares = |moved: &HistogramSensitivity| in_scales(in_scales(moved.l2_square() as f64));
     let cost = match event {
         PrivacyEvent::GaussianNoisyMax { .. } => alpha * ratio * ratio,
         PrivacyEvent::GaussianThreshold { .. } => alpha * ratio * ratio / 2.0,
@@ -70,6 +73,10 @@ fn cost(event: &PrivacyEvent, order: RdpOrder, sensitivity: &Sensitivity) -> f64
             (2.0 * alpha * ratio * ratio).min(2.0 * ratio)
         }
         PrivacyEvent::GumbelNoisyMax { .. } => (alpha * ratio * ratio / 2.0).min(2.0 * ratio),
+        PrivacyEvent::GaussianHistogram { moved, .. } => alpha * squares(moved) / 2.0,
+        PrivacyEvent::LaplaceHistogram { moved, .. } => {
+            (alpha * squares(moved) / 2.0).min(in_scales(moved.l1() as f64))
+        }
         PrivacyEvent::SanitisedCost { beta, sigma } => {
             let bounded = sensitivity.is_one_moved_vote();
             sanitised_cost(alpha, *beta, *sigma).filter(|_| bounded).unwrap_or(f64::INFINITY)
@@ -90,6 +97,11 @@ impl Accountant for RdpAccountant {
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {
+        if let PrivacyEvent::LaplaceHistogram { moved, .. } | PrivacyEvent::GaussianHistogram { moved, .. } =
+            event
+        {
+            event.check_moved(moved, sensitivity, self.name())?;
+        }
         if self.curve.orders().iter().any(|order| cost(event, *order, sensitivity).is_infinite()) {
             let fix = "give orders below 1/(2 beta) only, and a unit that moves one vote";
             return Err(Error::UnsupportedEvent { accountant: self.name(), event: event.name(), fix });
@@ -106,5 +118,13 @@ impl Accountant for RdpAccountant {
 
     fn loss(&self, delta: Delta) -> Loss {
         rdp_to_epsilon(&self.curve, delta, self.conversion)
+    }
+
+    fn publishable(&self) -> bool {
+        true
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::UpperBound
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Answered;
 use crate::Error;
+use crate::accountant::Direction;
 use crate::data_dependent::NoisyVote;
 use crate::quantity::in_range;
 
@@ -18,6 +19,8 @@ pub enum AccountantName {
     Rdp,
     /// Privacy-loss distributions.
     Pld,
+    /// The same, rounded the other way.
+    PldLower,
     /// Gaussian differential privacy.
     Gdp,
     /// Rényi, published data-dependent costs.
@@ -30,12 +33,13 @@ pub enum AccountantName {
 
 impl AccountantName {
     /// All of them, the most general first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pure,
         Self::Advanced,
         Self::Zcdp,
         Self::Rdp,
         Self::Pld,
+        Self::PldLower,
         Self::Gdp,
         Self::RdpDataDependent,
         Self::Exact,
@@ -50,6 +54,7 @@ impl AccountantName {
             Self::Zcdp => "zcdp",
             Self::Rdp => "rdp",
             Self::Pld => "pld",
+            Self::PldLower => "pld-lower",
             Self::Gdp => "gdp",
             Self::RdpDataDependent => "rdp-data-dependent",
             Self::Exact => "exact",
@@ -60,6 +65,27 @@ impl AccountantName {
     /// Whether its prices are the same for all votes.
     pub const fn cost_publishable(self) -> bool {
         !matches!(self, Self::RdpDataDependent | Self::Exact)
+    }
+
+    /// Where its results lie beside the loss that they are about.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Exact => Direction::Exact,
+            Self::RdpDataDependent => Direction::OneDirection,
+            Self::PldLower => Direction::LowerBound,
+            Self::Pure
+            | Self::Advanced
+            | Self::Zcdp
+            | Self::Rdp
+            | Self::Pld
+            | Self::Gdp
+            | Self::ExactWorstCase => Direction::UpperBound,
+        }
+    }
+
+    /// Whether its results bound a loss from above.
+    pub const fn is_guarantee(self) -> bool {
+        !matches!(self.direction(), Direction::LowerBound)
     }
 
     /// Refuses pairs that have no meaning, and a threshold that is no number.
@@ -86,7 +112,7 @@ impl AccountantName {
 
     /// Whether it is a sum of Rényi costs on the grid of orders.
     pub(super) const fn on_grid(self) -> bool {
-        !matches!(self, Self::Pure | Self::Advanced | Self::Zcdp | Self::Pld | Self::Gdp)
+        !matches!(self, Self::Pure | Self::Advanced | Self::Zcdp | Self::Pld | Self::PldLower | Self::Gdp)
     }
 
     /// Whether one query has a cost at each order.

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::accountant::Conversion;
 use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
 use crate::data_dependent::{NoisyVote, StepCosts};
-use crate::pld::{FixedPlan, PlannedNoise};
+use crate::pld::{FixedPlan, PlanFloor, PlannedNoise};
 use crate::quantity::{Delta, RdpCurve, Rho};
 use libm::{log, sqrt};
 
@@ -103,7 +103,7 @@ impl<'a> Sum<'a> {
             queries: self.queries,
             answered: self.answered,
             loss,
-            publishable: self.accountant.cost_publishable() && !by_votes,
+            publishable: self.accountant.cost_publishable() && self.accountant.is_guarantee() && !by_votes,
             cost_publishable: self.accountant.cost_publishable(),
         })
     }
@@ -124,6 +124,9 @@ impl<'a> Sum<'a> {
             // Gaussians compose to one Gaussian, whether their number is fixed before (a plan) or not (a filter).
             AccountantName::Pld | AccountantName::Gdp => {
                 Loss::off_grid(FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), None)
+            }
+            AccountantName::PldLower => {
+                Loss::off_grid(PlanFloor::new(&self.plan(queries, answered))?.epsilon(*delta), None)
             }
             _ => {
                 let mut rdp = self.rdp.clone();

@@ -109,7 +109,8 @@ impl ExactArgmax {
     }
 
     /// Laplace probabilities leave the range of doubles where counts are more than 600 scales apart; there, where the counts
-    /// could not be subtracted from each other in doubles, and where there are too many distinct counts, whose neighbours grow with
+    /// could not be subtracted from each other in doubles, where there are so many classes that the bound on the error of a piece asks for
+    /// pieces without end, and where there are too many distinct counts, whose neighbours grow with
     /// their square and the outcomes of all of these with the cube, the data-independent bound stands in.
     fn in_range(&self, groups: &[Group]) -> bool {
         let range = groups[0].count - groups[groups.len() - 1].count;
@@ -119,7 +120,11 @@ impl ExactArgmax {
         }
         match self.noise {
             ArgmaxNoise::Gaussian(_) => scales <= GAUSSIAN_RANGE,
-            ArgmaxNoise::Laplace(_) => scales <= LAPLACE_RANGE && self.noise.scale() >= LAPLACE_SCALE_MIN,
+            ArgmaxNoise::Laplace(_) => {
+                let classes: f64 = groups.iter().map(|group| group.classes).sum();
+                let few = classes <= LAPLACE_CLASSES_MAX;
+                few && scales <= LAPLACE_RANGE && self.noise.scale() >= LAPLACE_SCALE_MIN
+            }
         }
     }
 }
@@ -217,6 +222,7 @@ fn curvature(alpha: f64, reach: f64) -> f64 {
 const DISTINCT_MAX: usize = 200;
 const GAUSSIAN_RANGE: f64 = 1e5;
 const LAPLACE_RANGE: f64 = 600.0;
+const LAPLACE_CLASSES_MAX: f64 = 128.0;
 const LAPLACE_SCALE_MIN: f64 = 1e-2;
 
 #[cfg(test)]

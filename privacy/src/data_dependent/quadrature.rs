@@ -106,7 +106,7 @@ fn log_relative_error(values: &[(f64, f64)], shift: f64, from: f64, length: f64)
 }
 
 impl Nodes {
-    fn add_gauss_legendre(&mut self, from: f64, to: f64) {
+    pub(super) fn add_gauss_legendre(&mut self, from: f64, to: f64) {
         let (middle, half) = (f64::midpoint(from, to), 0.5 * (to - from));
         for (place, weight) in GAUSS_LEGENDRE {
             for side in [-1.0, 1.0] {

@@ -60,6 +60,10 @@ impl FixedOrderFilter {
                 let steps = f64::from(sensitivity.shift()) * scale.lattice().steps_per_vote() as f64;
                 2.0 * steps / scale.steps() as f64 * (1.0 + 4.0 * f64::EPSILON)
             }
+            PrivacyEvent::LaplaceHistogram { scale, moved } => {
+                let steps = moved.l1() as f64 * scale.lattice().steps_per_vote() as f64;
+                steps / scale.steps() as f64 * (1.0 + 4.0 * f64::EPSILON)
+            }
             _ => f64::INFINITY,
         };
         RenyiLoss::from_f64_up(by_rho.min(pure)).ok_or(Error::CostOverflow { field: "price" })

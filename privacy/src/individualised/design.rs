@@ -10,7 +10,7 @@ use crate::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
 use crate::calibrate::{estimate, refine};
 use crate::data_dependent::NoisyVote;
 use crate::event::PrivacyEvent;
-use crate::planning::{PublicVotes, expectations, readable, record};
+use crate::planning::{PublicVotes, expected_agreement, readable, record};
 use crate::quantity::{Lattice, NoiseScale, Rho, Scale, in_range};
 use crate::unit::Sensitivity;
 use libm::{floor, sqrt};
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2^32 votes")]
         let whole = votes.round().max(1.0) as u32;
         let mechanism = NoisyVote::GnMax { sigma };
-        let (_, agreement) = expectations(&mechanism, &model.scaled_to(whole)?);
+        let agreement = expected_agreement(&mechanism, &model.scaled_to(whole)?);
         Ok(IndividualPlan { method, sigma, teachers, votes, agreement, groups })
     }
 

@@ -8,6 +8,9 @@
 //!   independent counts add up;
 //! - discrete Gaussian noise: ρ = L2²/(2σ²) (Canonne, Kamath and Steinke 2020, Proposition 5).
 //!
+//! It emits [`PrivacyEvent::LaplaceHistogram`] or [`PrivacyEvent::GaussianHistogram`], with the sensitivity of its counts. That of one query's
+//! teacher votes is [`HistogramSensitivity::of_votes`]: 2m and 2m², so that Gaussian noise costs m²/σ², what its argmax is published at.
+//!
 //! Both hold on the lattice as they stand. **Noise falls on every count, the empty ones too**, and none is left out: which
 //! cells are empty is as private as the counts. Labels and abstentions are computed from the noisy counts alone, which is
 //! post-processing and free.
@@ -16,6 +19,7 @@ use super::Outcome;
 use super::noisy_max::in_steps;
 use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};
+use crate::event::PrivacyEvent;
 use crate::noise::{NoiseGenerator, discrete_gaussian, discrete_laplace};
 use crate::quantity::{Lattice, NoiseScale, Rho, Threshold};
 use crate::unit::HistogramSensitivity;
@@ -67,6 +71,14 @@ impl NoisyHistogram {
         let counts = cells.iter().flat_map(VoteCounts::as_slice);
         let steps = counts.map(|count| in_steps(*count, lattice) + noise()).collect();
         Ok(NoisyCounts { lattice, classes, steps })
+    }
+
+    /// What the release is charged as by the account of the unit and adjacency of `moved`: once, for the whole campaign.
+    pub const fn event(&self, moved: &HistogramSensitivity) -> PrivacyEvent {
+        match *self {
+            Self::Laplace(scale) => PrivacyEvent::LaplaceHistogram { scale, moved: *moved },
+            Self::Gaussian(sigma) => PrivacyEvent::GaussianHistogram { sigma, moved: *moved },
+        }
     }
 
     /// The price of the release in zCDP, for the whole campaign; data-independent, rounded up.

@@ -33,39 +33,17 @@ pub(super) struct Composition {
 impl Composition {
     /// The sum of each law `times` times; all on one grid. Refuses sums that spread over more than 2^26 points.
     pub(super) fn of(parts: &[(GridLaw, u64)]) -> Result<Self, Error> {
-        let step = parts[0].0.step;
-        let log_moment =
-            |t: f64| parts.iter().map(|(law, times)| *times as f64 * law.log_moment(t)).sum::<f64>();
-        let moments: Vec<(f64, f64)> = tilts().map(|t| (t, log_moment(t))).collect();
-        let tilt = tilt_of(parts, step, &moments, log_moment);
-        let at_tilt = log_moment(tilt);
-        let (_, above) = chernoff(|t| log_moment(tilt + t) - at_tilt, log(OUTSIDE));
-        let (_, below) = chernoff(|t| log_moment(tilt - t) - at_tilt, log(OUTSIDE));
-        let sum =
-            |end: fn(&GridLaw) -> f64| parts.iter().map(|(law, times)| *times as f64 * end(law)).sum::<f64>();
-        let lowest = (-ceil(below / step)).max(sum(|law| law.first as f64)).min(0.0);
-        let highest = ceil(above / step).min(sum(|law| law.first as f64 + law.masses.len() as f64)).max(1.0);
-        check_length(highest - lowest)?;
-        let widest = parts.iter().map(|(law, _)| law.masses.len()).max().unwrap_or(1);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-        let length = ((highest - lowest + 1.0) as usize).max(widest).next_power_of_two().max(2);
-
-        let (tilted, error) = tilted_sum(parts, tilt, length);
-        let untilt = |loss: f64| exp(at_tilt - tilt * loss);
-        // Losses from 0 up lie at the start of the cyclic result.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-        let kept = (highest as usize + 1).min(length);
-        let masses = tilted[..kept]
-            .iter()
-            .enumerate()
-            .map(|(index, mass)| (mass.max(0.0) + error) * untilt(index as f64 * step) * (1.0 + ROUNDING));
+        let sum = TiltedSum::of(parts)?;
+        let masses = sum.masses.iter().enumerate().map(|(index, mass)| {
+            (mass.max(0.0) + sum.error) * sum.untilt(index as f64 * sum.step) * (1.0 + ROUNDING)
+        });
         let infinite = parts.iter().map(|(law, times)| law.infinite * *times as f64).sum::<f64>();
-        let beyond = OUTSIDE * untilt(highest * step);
+        let beyond = OUTSIDE * sum.untilt(sum.highest * sum.step);
         Ok(Self {
-            step,
+            step: sum.step,
             masses: masses.collect(),
             infinite: infinite + beyond,
-            moments: (renyi(&moments), infinite),
+            moments: (renyi(&sum.moments), infinite),
         })
     }
 
@@ -111,6 +89,51 @@ impl Composition {
 
     fn losses(&self) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
         self.masses.iter().enumerate().map(|(index, mass)| (index as f64 * self.step, *mass))
+    }
+}
+
+/// A sum of laws, tilted, at losses i·step, i >= 0.
+pub(super) struct TiltedSum {
+    pub(super) step: f64,
+    pub(super) masses: Vec<f64>,
+    /// How far off each of them may be, what wraps around included.
+    pub(super) error: f64,
+    tilt: f64,
+    at_tilt: f64,
+    /// Of the window; what is above has at most [`OUTSIDE`] of the tilted mass.
+    highest: f64,
+    /// t and ln E e^(tL).
+    moments: Vec<(f64, f64)>,
+}
+
+impl TiltedSum {
+    pub(super) fn of(parts: &[(GridLaw, u64)]) -> Result<Self, Error> {
+        let step = parts[0].0.step;
+        let log_moment =
+            |t: f64| parts.iter().map(|(law, times)| *times as f64 * law.log_moment(t)).sum::<f64>();
+        let moments: Vec<(f64, f64)> = tilts().map(|t| (t, log_moment(t))).collect();
+        let tilt = tilt_of(parts, step, &moments, log_moment);
+        let at_tilt = log_moment(tilt);
+        let (_, above) = chernoff(|t| log_moment(tilt + t) - at_tilt, log(OUTSIDE));
+        let (_, below) = chernoff(|t| log_moment(tilt - t) - at_tilt, log(OUTSIDE));
+        let sum =
+            |end: fn(&GridLaw) -> f64| parts.iter().map(|(law, times)| *times as f64 * end(law)).sum::<f64>();
+        let lowest = (-ceil(below / step)).max(sum(|law| law.first as f64)).min(0.0);
+        let highest = ceil(above / step).min(sum(|law| law.first as f64 + law.masses.len() as f64)).max(1.0);
+        check_length(highest - lowest)?;
+        let widest = parts.iter().map(|(law, _)| law.masses.len()).max().unwrap_or(1);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        let length = ((highest - lowest + 1.0) as usize).max(widest).next_power_of_two().max(2);
+        let (mut masses, error) = tilted_sum(parts, tilt, length);
+        // Losses from 0 up lie at the start of the cyclic result.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        masses.truncate(highest as usize + 1);
+        Ok(Self { step, masses, error, tilt, at_tilt, highest, moments })
+    }
+
+    /// What a tilted mass at `loss` is to be multiplied by.
+    pub(super) fn untilt(&self, loss: f64) -> f64 {
+        exp(self.at_tilt - self.tilt * loss)
     }
 }
 
@@ -224,7 +247,7 @@ const SMALLEST_TILT: f64 = 1e-3;
 const LARGEST_TILT: f64 = 300.0;
 const TILT_RATIO: f64 = 1.25;
 /// The relative error of sums of up to 2^26 positive terms.
-const ROUNDING: f64 = 1e-12;
+pub(super) const ROUNDING: f64 = 1e-12;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::numerics::normal_cdf;
-use libm::{ceil, exp, expm1, log, sqrt, tanh};
+use libm::{ceil, exp, expm1, floor, log, rint, sinh, sqrt, tanh};
 
 /// Masses at losses (first + i)·step, and the mass of an infinite loss.
 #[derive(Debug, Clone)]
@@ -60,6 +60,65 @@ impl GridLaw {
         Ok(Self { step, first: low, masses, infinite: above(high) })
     }
 
+    /// Laplace noise with shift/scale = `shift`, from below: outputs are merged, which no privacy loss survives, and losses moved down.
+    ///
+    /// The law of the loss is 1/2 at s, e^(-s)/2 at -s, and has the density e^((l-s)/2)/4 between. An interval of it with middle m that is
+    /// one output has the loss m exactly, so merging a step around each grid point moves nothing; what remains at the ends, and the two
+    /// masses, go to the grid point below. Nothing is lost to the latter if s is a whole number of steps.
+    pub(super) fn laplace_below(shift: f64, step: f64) -> Result<Self, Error> {
+        check_length(shift * SHIFT_COST)?;
+        // A whole number of steps, if that is what it is but for rounding: the grid is made to fit.
+        let whole = shift / step;
+        let steps = if (whole - rint(whole)).abs() <= WHOLE * whole { rint(whole) } else { whole };
+        check_length(steps)?;
+        let below = |loss: f64| floor(loss / step);
+        let up_to = |loss: f64| 0.5 * exp(0.5 * (loss - shift));
+        let (first, last) = (ceil(0.5 - steps), floor(steps - 0.5));
+        let (lowest, highest) = (-ceil(steps), floor(steps));
+        // Both ends, and what is left of the intervals around the grid points.
+        let mut at: Vec<(f64, f64)> = vec![(highest, 0.5), (lowest, 0.5 * exp(-shift))];
+        if first > last {
+            at.push((0.0, -0.5 * expm1(-shift)));
+        } else {
+            let (low, high) = ((first - 0.5) * step, (last + 0.5) * step);
+            at.push((below(0.5 * (low - shift)), (up_to(low) - 0.5 * exp(-shift)).max(0.0)));
+            at.push((below(0.5 * (high + shift)), -0.5 * expm1(0.5 * (high - shift)).min(0.0)));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        let place = |index: f64| (index - lowest) as usize;
+        let mut masses = vec![0.0; place(highest) + 1];
+        for (index, mass) in at {
+            masses[place(index)] += mass;
+        }
+        let mut index = first;
+        while index <= last {
+            masses[place(index)] += exp(0.5 * (index * step - shift)) * sinh(0.25 * step);
+            index += 1.0;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+        let first = lowest as i64;
+        Ok(Self { step, first, masses, infinite: 0.0 }.narrowed())
+    }
+
+    /// μ-GDP, each loss moved down to the grid point before it.
+    pub(super) fn gaussian_below(mu: f64, step: f64) -> Result<Self, Error> {
+        // One step up is above the loss, so this is one step down.
+        let Self { first, masses, infinite, .. } = Self::gaussian(mu, step)?;
+        let mut masses = masses;
+        // The lowest mass has what lies below the grid, and goes; what lies above it is at its end.
+        masses[0] = 0.0;
+        masses.push(infinite);
+        Ok(Self { step, first: first - 1, masses, infinite: 0.0 }.narrowed())
+    }
+
+    /// With masses that rounding cannot have made larger than they are.
+    fn narrowed(mut self) -> Self {
+        for mass in &mut self.masses {
+            *mass *= 1.0 - WIDENING;
+        }
+        self
+    }
+
     /// ln E e^(tL) over the finite losses.
     pub(super) fn log_moment(&self, t: f64) -> f64 {
         let at =
@@ -96,6 +155,8 @@ pub(super) fn check_length(points: f64) -> Result<(), Error> {
     Ok(())
 }
 
+/// More than the relative rounding of a loss that was divided into steps.
+const WHOLE: f64 = 8.0 * f64::EPSILON;
 /// More than what rounding takes from the masses of a law, in all and of δ at one grid point.
 const WIDENING: f64 = 1e-11;
 /// The largest window, in grid points.

@@ -78,8 +78,7 @@ fn the_gdp_accountant_gives_back_the_epsilon_from_which_its_noise_was_made() {
                 checkpoints: Vec::new(),
                 curves: false,
             };
-            let queries = u32::try_from(*queries).unwrap();
-            let found = account_in_advance(AccountantName::Gdp, &question, queries).unwrap();
+            let found = account_in_advance(AccountantName::Gdp, &question, *queries).unwrap();
             assert!((found.publishable, found.loss.order_at_end) == (true, false));
             let off = found.loss.epsilon / epsilon.get() - 1.0;
             // The oracle's σ has sixteen digits.

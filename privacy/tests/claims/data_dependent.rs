@@ -3,7 +3,9 @@
 
 use crate::vectors::{paired, stated};
 use conclave_privacy::VoteCounts;
-use conclave_privacy::accountant::{Accountant, Conversion, RdpAccountant};
+use conclave_privacy::accountant::{
+    Accountant, AdvancedAccountant, Conversion, Direction, PureAccountant, RdpAccountant, ZcdpAccountant,
+};
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote, StepCosts, answer_agrees};
 use conclave_privacy::event::PrivacyEvent;
@@ -414,5 +416,36 @@ proptest! {
                 prop_assert!(*cost >= 0.0 && *cost <= ceiling * (1.0 + 1e-12));
             }
         }
+    }
+}
+
+#[test]
+fn every_accountant_says_whether_it_may_be_published_and_on_which_side_it_errs() {
+    let told: Vec<_> = AccountantName::ALL
+        .map(|name| (name.as_str(), name.cost_publishable() && name.is_guarantee(), name.direction().name()))
+        .to_vec();
+    assert_eq!(
+        told,
+        [
+            ("pure", true, "upper"),
+            ("advanced", true, "upper"),
+            ("zcdp", true, "upper"),
+            ("rdp", true, "upper"),
+            ("pld", true, "upper"),
+            ("pld-lower", false, "lower"),
+            ("gdp", true, "upper"),
+            ("rdp-data-dependent", false, "one-direction"),
+            ("exact", false, "exact"),
+            ("exact-worst-case", true, "upper"),
+        ]
+    );
+    let behind_the_trait: [&dyn Accountant; 4] = [
+        &PureAccountant::new(),
+        &AdvancedAccountant::new(),
+        &ZcdpAccountant::new(Conversion::Tight),
+        &RdpAccountant::new(Conversion::Tight),
+    ];
+    for accountant in behind_the_trait {
+        assert_eq!((accountant.publishable(), accountant.direction()), (true, Direction::UpperBound));
     }
 }

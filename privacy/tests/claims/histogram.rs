@@ -2,10 +2,17 @@
 
 use crate::chi_square::{assert_fits, generator};
 use conclave_privacy::Error;
+use conclave_privacy::accountant::{
+    Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
+};
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
+use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::filter::FixedOrderFilter;
 use conclave_privacy::mechanism::{NoisyHistogram, Outcome};
-use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
-use conclave_privacy::unit::{Adjacency, HistogramSensitivity, Places, PrivacyUnit};
+use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale, RdpOrder, RenyiLoss, Threshold};
+use conclave_privacy::unit::{
+    Adjacency, HistogramSensitivity, Places, PrivacyUnit, Sensitivity, VotingScheme,
+};
 
 const POSITIONS: usize = 4;
 
@@ -85,6 +92,65 @@ fn a_histogram_costs_the_same_however_many_queries_it_answers() {
         assert!((laplace.pure_epsilon(&who).unwrap() - worlds * 4.0 / 16.0).abs() < 1e-11);
         assert!(matches!(gaussian.pure_epsilon(&who), Err(Error::UnsupportedEvent { .. })));
     }
+}
+
+#[test]
+fn every_accountant_takes_a_histogram_once_and_only_for_the_unit_that_it_was_bounded_for() {
+    let delta = Delta::new(1e-5).unwrap();
+    let scale = NoiseScale::from_votes(16.0, Lattice::DEFAULT).unwrap();
+    let (laplace, gaussian) = (NoisyHistogram::Laplace(scale), NoisyHistogram::Gaussian(scale));
+    let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let moved = HistogramSensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, 4, Places::Any).unwrap();
+    for histogram in [laplace, gaussian] {
+        let (event, rho) = (histogram.event(&moved), histogram.price(&moved).unwrap());
+        assert_eq!(event.price(&who).unwrap(), rho);
+        assert_eq!(event.price_within(&who, FilterOrder::DEFAULT).unwrap(), rho, "all counts are seen");
+        let mut zcdp = ZcdpAccountant::new(Conversion::Tight);
+        zcdp.add(&event, &who, 3).unwrap();
+        assert_eq!(zcdp.rho().units(), 3 * rho.units());
+        let order = RdpOrder::new(2.0).unwrap();
+        let mut rdp = RdpAccountant::with_orders(vec![order], Conversion::Tight).unwrap();
+        rdp.add(&event, &who, 1).unwrap();
+        // Two nats of ρ at most, and at most the pure ε of 4/16.
+        let pure = if histogram == laplace { 0.25 } else { f64::INFINITY };
+        let expected = (2.0 * 16.0 / (2.0_f64 * 256.0)).min(pure);
+        assert!((rdp.curve().values()[0] / expected - 1.0).abs() < 1e-12);
+        let filter = FixedOrderFilter::new(order, RenyiLoss::from_units(u64::MAX));
+        let price = filter.price(&event, &who).unwrap().to_f64_up();
+        assert!((price / expected - 1.0).abs() < 1e-9, "{price}, not {expected}");
+        let elsewhere =
+            Sensitivity::of(PrivacyUnit::Record, Adjacency::Replace, VotingScheme::Ensemble).unwrap();
+        for refused in [
+            event.price(&elsewhere).map(|_| ()),
+            rdp.add(&event, &elsewhere, 1),
+            PureAccountant::new().add(&event, &elsewhere, 1),
+        ] {
+            assert!(matches!(refused, Err(Error::UnsupportedEvent { .. })));
+        }
+    }
+    let mut pure = PureAccountant::new();
+    pure.add(&laplace.event(&moved), &who, 1).unwrap();
+    assert!((pure.loss(delta).epsilon - 0.25).abs() < 1e-11);
+    assert!(pure.add(&gaussian.event(&moved), &who, 1).is_err());
+    let mut advanced = AdvancedAccountant::new();
+    advanced.add(&laplace.event(&moved), &who, 5).unwrap();
+    assert!(advanced.loss(delta).epsilon <= 1.25 + 1e-9);
+}
+
+#[test]
+fn the_counts_of_a_query_cost_what_their_argmax_is_published_at_and_more_than_its_worst_case() {
+    let scale = NoiseScale::from_votes(40.0, Lattice::DEFAULT).unwrap();
+    let unit = PrivacyUnit::Subject { max_silos_per_subject: 3 };
+    let record = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let subject = Sensitivity::of(unit, Adjacency::Replace, VotingScheme::Ensemble).unwrap();
+    let argmax = PrivacyEvent::GaussianNoisyMax { sigma: scale };
+    for who in [record, subject] {
+        let event = NoisyHistogram::Gaussian(scale).event(&HistogramSensitivity::of_votes(&who));
+        assert_eq!(event.price(&who), argmax.price(&who));
+    }
+    let event = NoisyHistogram::Gaussian(scale).event(&HistogramSensitivity::of_votes(&record));
+    let order = FilterOrder::DEFAULT;
+    assert!(event.price_within(&record, order).unwrap() > argmax.price_within(&record, order).unwrap());
 }
 
 #[test]

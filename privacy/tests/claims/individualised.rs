@@ -7,7 +7,7 @@ use conclave_privacy::individualised::{
     Copies, Group, GroupCharge, IndividualPlan, IndividualTarget, Method, Schedule, WeightGrid, plans,
 };
 use conclave_privacy::mechanism::{GnMax, Mechanism};
-use conclave_privacy::planning::assumed_model;
+use conclave_privacy::planning::PublicVotes;
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, RdpOrder, Rho};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::worst_case;
@@ -114,7 +114,7 @@ fn group(share: f64, epsilon: f64) -> Group {
 fn planned(groups: &[Group], teachers: u32, queries: u32, order: FilterOrder) -> Vec<IndividualPlan> {
     let delta = Delta::new(1e-5).unwrap();
     let target = IndividualTarget { groups, teachers, queries, delta, order };
-    plans(&target, &assumed_model(teachers, 10).unwrap()).unwrap()
+    plans(&target, &PublicVotes::assumed(teachers, 10).unwrap()).unwrap()
 }
 
 fn of(plans: &[IndividualPlan], method: Method) -> &IndividualPlan {
@@ -244,7 +244,7 @@ fn groups_that_make_no_sense_are_refused_by_name() {
     let refused = |groups: &[Group], teachers, queries| {
         let (delta, order) = (Delta::new(1e-5).unwrap(), FilterOrder::UNBOUNDED);
         let target = IndividualTarget { groups, teachers, queries, delta, order };
-        match plans(&target, &assumed_model(teachers, 10).unwrap()).unwrap_err() {
+        match plans(&target, &PublicVotes::assumed(teachers, 10).unwrap()).unwrap_err() {
             Error::OutOfRange { field, .. } => field,
             Error::Unreachable { .. } => "unreachable",
             other => panic!("{other}"),

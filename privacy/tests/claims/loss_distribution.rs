@@ -7,7 +7,7 @@ use conclave_privacy::accountant::{
     Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
 };
 use conclave_privacy::event::PrivacyEvent;
-use conclave_privacy::pld::{FixedPlan, PlannedNoise};
+use conclave_privacy::pld::{FixedPlan, PlanFloor, PlannedNoise};
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Deserialize;
@@ -117,6 +117,87 @@ fn compositions_lie_between_the_optimistic_and_the_pessimistic_bound() {
             );
         }
     }
+}
+
+#[test]
+fn the_floor_of_a_plan_and_its_ceiling_hold_the_truth_between_them_and_little_else() {
+    for case in oracle().cases.into_iter().filter(|case| !case.mechanism.starts_with("discrete")) {
+        let (scale, shift) = (scale(case.scale), case.sensitivity);
+        let laplace = case.mechanism == "laplace";
+        let noise = if laplace {
+            PlannedNoise::Laplace { scale, shift, times: case.compositions }
+        } else {
+            PlannedNoise::Gaussian { scale, shift, times: case.compositions as f64 }
+        };
+        let (floor, ceiling) = (PlanFloor::new(&[noise]).unwrap(), FixedPlan::new(&[noise]).unwrap());
+        let name = format!("{} {} x {}", case.mechanism, case.scale, case.compositions);
+        let bounds = case.pessimistic.eps_for_delta.iter().zip(&case.optimistic.eps_for_delta);
+        for ((delta, above), (_, below)) in bounds {
+            let delta = Delta::new(*delta).unwrap();
+            let (least, most) = (floor.epsilon(delta), ceiling.epsilon(delta));
+            // The truth is between their bounds, so ours may not be on its wrong side by more than their width.
+            assert!(least <= above * (1.0 + 1e-12), "{name}: {least} above {above}");
+            assert!(least <= most, "{name}: {least} above {most}");
+            assert!(least >= below * (1.0 - 1e-4) - 1e-6, "{name}: {least} is far below {below}");
+            assert!(most - least <= 1e-4 * most + 1e-6, "{name}: {least} to {most}");
+        }
+        for (delta, exact) in case.exact_mp.iter().flat_map(|exact| &exact.eps_for_delta) {
+            let (found, exact) = (floor.epsilon(Delta::new(*delta).unwrap()), exact.parse::<f64>().unwrap());
+            assert!(found <= exact && found >= exact * (1.0 - 1e-9), "{name}: {found}, not {exact}");
+        }
+        for (epsilon, above) in &case.pessimistic.delta_for_eps {
+            let found = floor.delta(*epsilon);
+            assert!(found <= above * (1.0 + 1e-12) + 1e-300, "{name}, {epsilon}: {found} above {above}");
+        }
+    }
+    let many = PlannedNoise::Laplace { scale: scale(20.0), shift: 1.0, times: 1 };
+    // One release: δ(ε) = 1 - e^((ε-s)/2), so ε is s + 2 ln(1-δ).
+    for delta in [1e-2, 1e-3] {
+        let exact = 0.05 + 2.0 * (1.0_f64 - delta).ln();
+        let found = PlanFloor::new(&[many]).unwrap().epsilon(Delta::new(delta).unwrap());
+        assert!(found <= exact && found > exact - 1e-6, "{found}, not {exact}");
+    }
+}
+
+#[test]
+fn the_floor_of_mixed_noise_is_below_its_truth() {
+    for mixed in oracle().mixed {
+        let noises = [
+            PlannedNoise::Gaussian {
+                scale: scale(mixed.gaussian_threshold_sigma1),
+                shift: 1.0,
+                times: mixed.n_threshold,
+            },
+            PlannedNoise::Gaussian {
+                scale: scale(mixed.gnmax_sigma2),
+                shift: std::f64::consts::SQRT_2,
+                times: mixed.n_gnmax,
+            },
+            PlannedNoise::Laplace {
+                scale: scale(mixed.lnmax_lambda),
+                shift: 1.0,
+                times: 2 * mixed.n_lnmax_queries,
+            },
+        ];
+        let (floor, ceiling) = (PlanFloor::new(&noises).unwrap(), FixedPlan::new(&noises).unwrap());
+        for (delta, above) in mixed.pessimistic_eps_for_delta {
+            let delta = Delta::new(delta).unwrap();
+            let (least, most) = (floor.epsilon(delta), ceiling.epsilon(delta));
+            assert!(least <= above && least <= most && least > 0.999 * most, "{least}, {above}, {most}");
+        }
+    }
+    // Two kinds of Laplace noise, neither of which fits the grid: still a bound, and not far off.
+    let kinds = [(7.3, 11), (31.7, 40)].map(|(b, times)| PlannedNoise::Laplace {
+        scale: scale(b),
+        shift: 1.0,
+        times,
+    });
+    let (floor, ceiling) = (PlanFloor::new(&kinds).unwrap(), FixedPlan::new(&kinds).unwrap());
+    let delta = Delta::new(1e-5).unwrap();
+    let (least, most) = (floor.epsilon(delta), ceiling.epsilon(delta));
+    assert!(least <= most && least > most - 51.0 * FixedPlan::GRID, "{least} to {most}");
+    let nothing = PlanFloor::new(&[]).unwrap();
+    assert_eq!((nothing.epsilon(delta), nothing.delta(0.0)), (0.0, 0.0));
 }
 
 fn one_move() -> Sensitivity {

@@ -18,6 +18,7 @@ mod interactive;
 mod loss_distribution;
 mod many_classes;
 mod noise_law;
+mod planning;
 mod prices;
 mod properties;
 mod published_votes;

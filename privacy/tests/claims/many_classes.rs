@@ -12,7 +12,7 @@ use conclave_privacy::mechanism::{
     PermuteAndFlip, StudentPrediction,
 };
 use conclave_privacy::noise::{NoiseSource, SimulationNoise};
-use conclave_privacy::planning::assumed_model;
+use conclave_privacy::planning::PublicVotes;
 use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder, Scale, Threshold};
 use conclave_privacy::secret::Analyst;
 use conclave_privacy::smooth_sensitivity::GnMaxSensitivity;
@@ -147,9 +147,9 @@ fn one_class_more_than_a_million_is_refused_by_name_everywhere_and_so_are_counts
     assert_eq!(VoteCounts::from_votes(MORE, []).unwrap_err(), refusal);
     assert_eq!(WeightGrid::new(1).unwrap().counts(MORE, []).unwrap_err(), refusal);
     assert_eq!(StudentPrediction::new(1, &vec![0.0; MORE]).unwrap_err(), refusal);
-    assert_eq!(assumed_model(250, MORE).unwrap_err(), refusal);
+    assert_eq!(PublicVotes::assumed(250, MORE).unwrap_err(), refusal);
     assert_eq!(
-        assumed_model(250, usize::MAX).unwrap_err(),
+        PublicVotes::assumed(250, usize::MAX).unwrap_err(),
         Error::Classes { value: usize::MAX, max: MILLION }
     );
     let (sigma, order) = (Scale::new(40.0).unwrap(), RdpOrder::new(4.0).unwrap());

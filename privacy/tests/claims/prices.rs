@@ -118,6 +118,9 @@ proptest! {
                 PrivacyEvent::LaplaceNoisyMax { .. } | PrivacyEvent::ExponentialNoisyMax { .. } => (2, 1),
                 PrivacyEvent::GaussianNoisyMax { .. } => (1, 1),
                 PrivacyEvent::GumbelNoisyMax { .. } | PrivacyEvent::GaussianThreshold { .. } => (1, 2),
+                PrivacyEvent::LaplaceHistogram { .. } | PrivacyEvent::GaussianHistogram { .. } => {
+                    unreachable!("not one of these events: its price is of its own sensitivity")
+                }
                 PrivacyEvent::SanitisedCost { .. } => unreachable!("not one of these events: it has no price at every order"),
             };
             let numerator = (n * u128::from(moves) * u128::from(moves)) << (40 + 2 * u32::from(bits));

@@ -198,6 +198,35 @@ fn the_worst_case_over_all_votes_is_that_of_the_oracle_and_never_below() {
     }
 }
 
+#[test]
+fn the_worst_case_for_stated_answers_may_be_published_and_stays_within_its_caps() {
+    // Queries, T, σ1, δ, answers stated, and what ε may be at most.
+    for (name, queries, threshold, sigma1, delta, stated, cap) in [
+        ("mnist", 640, 200.0, 150.0, 1e-5, 283, 2.15),
+        ("svhn", 8500, 300.0, 200.0, 1e-6, 2970, 8.90),
+        ("adult", 1500, 300.0, 200.0, 1e-5, 539, 3.04),
+    ] {
+        let question = Question {
+            mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(40.0) },
+            delta: Delta::new(delta).unwrap(),
+            // Where the best of each lies; a conversion takes the best of what it is given.
+            orders: orders(&[4.0, 4.5, 6.5, 7.0, 7.5, 8.5, 9.0, 9.5]),
+            conversion: Conversion::Tight,
+            answered: Answered::Stated(stated),
+            checkpoints: vec![queries],
+            curves: false,
+        };
+        let (found, _) =
+            account(AccountantName::ExactWorstCase, &question, &votes_of(name), &ANALYST, || ()).unwrap();
+        let found = &found[0];
+        assert!(found.publishable && found.loss.epsilon <= cap, "{name}: {found:?}");
+        // And no account that may be published says less: it is the least of them.
+        let (published, _) =
+            account(AccountantName::Zcdp, &question, &votes_of(name), &ANALYST, || ()).unwrap();
+        assert!(found.loss.epsilon < published[0].loss.epsilon, "{name}");
+    }
+}
+
 #[derive(Deserialize)]
 struct RealVotes {
     orders: Vec<f64>,

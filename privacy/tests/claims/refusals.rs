@@ -5,7 +5,7 @@ use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::calibrate::Goal;
 use conclave_privacy::data_dependent::NoisyVote;
-use conclave_privacy::planning::{PublicVotes, assumed_model};
+use conclave_privacy::planning::PublicVotes;
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
     Delta, Epsilon, FilterOrder, Lattice, Mu, MuSquared, NoiseScale, RdpCurve, RdpOrder, RenyiLoss, Rho,
@@ -130,7 +130,7 @@ fn a_vote_model_without_rows_with_ragged_rows_or_with_a_row_without_votes_is_ref
     assert!(matches!(model(&[]), Err(Error::OutOfRange { .. })));
     assert!(matches!(model(&[&[3, 4], &[3, 4, 5]]), Err(Error::Length { found: 3, expected: 2, .. })));
     assert!(matches!(model(&[&[3, 4], &[0, 0]]), Err(Error::OutOfRange { .. })));
-    assert!(matches!(assumed_model(0, 3), Err(Error::OutOfRange { .. })));
+    assert!(matches!(PublicVotes::assumed(0, 3), Err(Error::OutOfRange { .. })));
     let good = model(&[&[3, 4, 3], &[9, 1, 0]]).unwrap();
     assert!(matches!(good.scaled_to(0), Err(Error::OutOfRange { field: "teachers", .. })));
     let counts = |model: &PublicVotes| -> Vec<Vec<u64>> {

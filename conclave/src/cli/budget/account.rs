@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use conclave_privacy::accountant::Conversion;
+use conclave_privacy::accountant::{Conversion, Direction};
 use conclave_privacy::analysis::{
     Account, AccountantName, Answered, QueryCurve, Question, Selection, account, account_against,
     default_orders,
@@ -12,6 +12,7 @@ use conclave_privacy::analysis::{
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::quantity::{Delta, RdpOrder};
 use conclave_privacy::secret::Analyst;
+use conclave_privacy::unit::{Adjacency, PrivacyUnit};
 use serde::Serialize;
 
 use super::super::values::{delta, number, unknown};
@@ -33,7 +34,7 @@ pub(super) struct AccountArgs {
     /// The probability with which the guarantee may fail
     #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
     delta: Delta,
-    /// pure, advanced, zcdp, rdp, pld, gdp, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
+    /// pure, advanced, zcdp, rdp, pld, pld-lower, gdp, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
     #[arg(long, value_name = "A", value_parser = accountant)]
     accountant: Vec<AccountantName>,
     /// How often an answer after a threshold test is charged: expected, joint (exact of confident-gnmax only), all, or at most N
@@ -67,6 +68,8 @@ enum ConversionName {
 struct Told {
     queries: usize,
     delta: f64,
+    unit: &'static str,
+    adjacency: &'static str,
     mechanism: &'static str,
     conversion: &'static str,
     results: Vec<Row>,
@@ -86,6 +89,9 @@ struct Row {
     order_at_end: bool,
     publishable: bool,
     cost_publishable: bool,
+    direction: &'static str,
+    #[serde(skip)]
+    errs: &'static str,
 }
 
 #[derive(Serialize)]
@@ -199,6 +205,8 @@ impl AccountArgs {
         Told {
             queries,
             delta: self.delta.get(),
+            unit: ONE_VOTE.0.name(),
+            adjacency: ONE_VOTE.1.name(),
             mechanism: self.noise.mechanism.as_str(),
             conversion: match self.conversion {
                 ConversionName::Classic => "classic",
@@ -222,22 +230,34 @@ impl From<ConversionName> for Conversion {
 
 fn words(told: &Told, args: &AccountArgs) -> String {
     let mut text = format!(
-        "{} queries by {}, δ = {:e}; one teacher's vote may change on every query\n\n{:<20}{:>9}{:>11}{:>14}{:>11}  may be published\n",
-        told.queries, told.mechanism, told.delta, "accountant", "queries", "answered", "epsilon", "order"
+        "{} queries by {}, δ = {:e}; unit {}, adjacency {}: one teacher's vote may change on every query\n\n\
+         {:<20}{:>9}{:>11}{:>14}{:>11}  {:<38}may be published\n",
+        told.queries,
+        told.mechanism,
+        told.delta,
+        told.unit,
+        told.adjacency,
+        "accountant",
+        "queries",
+        "answered",
+        "epsilon",
+        "order",
+        "errs"
     );
     for row in &told.results {
         let epsilon = row.epsilon.map_or_else(|| "none".to_owned(), figure_up);
         let order = row.order.map_or_else(|| "-".to_owned(), |order| format!("{order:.1}"));
         let may = match (row.publishable, row.cost_publishable) {
             (true, _) => "yes",
+            (false, true) if row.direction == Direction::LowerBound.name() => "no: it is no guarantee",
             (false, true) => "no: how often it answered depends on the votes",
             (false, false) => "no: its prices depend on the votes",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<20}{:>9}{:>11.1}{epsilon:>14}{order:>11}  {may}",
-            row.accountant, row.queries, row.answered
+            "{:<20}{:>9}{:>11.1}{epsilon:>14}{order:>11}  {:<38}{may}",
+            row.accountant, row.queries, row.answered, row.errs
         );
     }
     if told.results.iter().any(|row| row.order_at_end) {
@@ -249,6 +269,12 @@ fn words(told: &Told, args: &AccountArgs) -> String {
         text.push_str(
             "\nexact is the cost of these very votes: except with probability δ over the noise, the labels shift the odds between\n\
              them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself.\n",
+        );
+    }
+    if told.results.iter().any(|row| row.accountant == AccountantName::PldLower.as_str()) {
+        text.push_str(
+            "\npld-lower is below what the noisy counts of the plan tell, as pld is above it: their distance is what rounding may cost. It is\n\
+             no guarantee.\n",
         );
     }
     let tested = [VoteMechanism::ConfidentGnMax, VoteMechanism::InteractiveGnMax];
@@ -271,6 +297,8 @@ impl From<&Account> for Row {
             order_at_end: account.loss.order_at_end,
             publishable: account.publishable,
             cost_publishable: account.cost_publishable,
+            direction: account.accountant.direction().name(),
+            errs: account.accountant.direction().words(),
         }
     }
 }
@@ -285,6 +313,9 @@ impl From<QueryCurve> for Curve {
         }
     }
 }
+
+/// Whom every price here protects: of votes of one histogram nothing else is known. Others move more votes (`budget plan --unit`).
+const ONE_VOTE: (PrivacyUnit, Adjacency) = (PrivacyUnit::Record, Adjacency::AddRemove);
 
 fn accountant(text: &str) -> Result<AccountantName, Fault> {
     let known = AccountantName::ALL.map(AccountantName::as_str);

@@ -1,21 +1,23 @@
 //! `conclave budget plan`: what a target buys, before anything is spent.
 
-use std::fmt::Write as _;
+mod words;
+
 use std::path::PathBuf;
 
-use conclave_privacy::accountant::filter_order_for;
+use conclave_privacy::accountant::{Direction, filter_order_for};
+use conclave_privacy::analysis::Answered;
 use conclave_privacy::data_dependent::NoisyVote;
-use conclave_privacy::planning::{Aim, Plan, PublicVotes, Target, assumed_model, plans};
+use conclave_privacy::planning::{Aim, PLANS_MAX, Plan, PlanAccount, PublicVotes, Target, plans};
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Scale};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Serialize;
 
-use super::super::values::{at_least_one, delta, epsilon, positive};
+use super::super::values::{adjacency, at_least_one, delta, epsilon, positive, unit};
 use super::super::{Console, Exit, Fault, Progress};
 use super::groups::{NamedGroup, Section, group};
 use super::votes;
-use crate::simulate::report::figure_up;
 
-/// What a target buys before anything is spent: noise, threshold, expected answers
+/// What a target buys before anything is spent: noise, threshold, expected right answers
 ///
 /// Expectations come from a vote model: a file of public or simulated vote counts, or an assumed one. Never give the private
 /// votes: a plan chosen by them tells about them.
@@ -40,9 +42,18 @@ pub(super) struct PlanArgs {
     /// Standard deviation of the noise on each count, in votes; the privacy loss follows
     #[arg(long, value_name = "S", value_parser = positive("sigma"), allow_hyphen_values = true)]
     sigma: Option<f64>,
+    /// Who is protected: record, subject:SILOS or organisation:TEACHERS
+    #[arg(long, value_name = "UNIT", default_value = "record", value_parser = unit)]
+    unit: PrivacyUnit,
+    /// How neighbouring data differ: add-remove or replace
+    #[arg(long, value_name = "NAME", default_value = "add-remove", value_parser = adjacency)]
+    adjacency: Adjacency,
     /// Public or simulated vote counts, a row per query [default: an assumed model]
     #[arg(long, value_name = "FILE")]
     vote_model: Option<PathBuf>,
+    /// The last column of the vote model is the true class of its row, counted from 0: plan for right answers
+    #[arg(long, requires = "vote_model")]
+    truth: bool,
     /// Records with a budget of their own, as a share of the teachers; once for each group, shares adding up to 1. Plans three ways
     /// to serve them under one noise, which follows from their budgets
     #[arg(long = "group", value_name = "NAME:SHARE:EPSILON", value_parser = group, allow_hyphen_values = true)]
@@ -58,6 +69,7 @@ struct Told {
     epsilon: Option<f64>,
     unit: &'static str,
     adjacency: &'static str,
+    protects: String,
     vote_model: String,
     plans: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,48 +84,42 @@ struct Row {
     threshold: Option<f64>,
     expected_answers: f64,
     expected_agreement: f64,
+    expected_accuracy: Option<f64>,
     accounts: Vec<Cost>,
 }
 
 #[derive(Serialize)]
 struct Cost {
     accountant: &'static str,
+    /// `stated`: a cap on the answers, the expected number rounded up. `expected` and `joint` are as `budget account` has them.
+    answered: &'static str,
     epsilon: f64,
+    direction: &'static str,
+    /// Whether it would hold for private votes and may be published for them; otherwise it is a property of the vote model.
+    publishable: bool,
+    #[serde(skip)]
+    errs: &'static str,
 }
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
     let model = match &args.vote_model {
-        Some(path) => {
-            // Whoever gives this flag says so.
-            let model = PublicVotes::declared_public(votes::read(path)?).map_err(|refusal| Fault {
-                field: "--vote-model".to_owned(),
-                value: path.display().to_string(),
-                ..refusal.into()
-            })?;
-            let found = model.classes();
-            if found != args.classes as usize {
-                let fix = format!("give --classes {found}, or another file");
-                let problem = format!("the file has {found} classes");
-                return Err(Fault::input(
-                    "invalid-value",
-                    "--classes",
-                    args.classes.to_string(),
-                    problem,
-                    fix,
-                ));
-            }
-            model.scaled_to(args.teachers)?
-        }
-        None => assumed_model(args.teachers, args.classes as usize)?,
+        Some(path) => votes::model(path, args.classes as usize, args.truth)?.scaled_to(args.teachers)?,
+        None => PublicVotes::assumed(args.teachers, args.classes as usize)?,
     };
     let aim = match (args.epsilon, args.sigma) {
         (Some(epsilon), _) => Aim::Budget(epsilon),
         (None, sigma) => Aim::Noise(Scale::new(sigma.unwrap_or_default())?),
     };
     let order = args.epsilon.map_or(FilterOrder::DEFAULT, |epsilon| filter_order_for(epsilon, args.delta));
-    let target = Target { queries: args.queries, delta: args.delta, order, aim };
-    let step = Progress::on(console).step("Planning");
-    let found = plans(&target, args.teachers, &model)?;
+    let sensitivity = Sensitivity::of(args.unit, args.adjacency, VotingScheme::Ensemble)?;
+    if !args.groups.is_empty() && (args.unit, args.adjacency) != (PrivacyUnit::Record, Adjacency::AddRemove) {
+        let fix = "leave out --unit and --adjacency, or --group";
+        let problem = "budgets of groups are of records added or removed";
+        return Err(Fault::input("superfluous-flag", "--group", "", problem, fix));
+    }
+    let target = Target { queries: args.queries, delta: args.delta, order, sensitivity, aim };
+    let step = Progress::on(console).counted("Planning", PLANS_MAX);
+    let found = plans(&target, args.teachers, &model, || step.advance(1))?;
     let groups = Section::of(&args.groups, (args.teachers, args.queries, args.delta), &model)?;
     drop(step);
     let told = Told {
@@ -122,8 +128,9 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
         queries: args.queries,
         delta: args.delta.get(),
         epsilon: args.epsilon.map(Epsilon::get),
-        unit: "record",
-        adjacency: "add-remove",
+        unit: args.unit.name(),
+        adjacency: args.adjacency.name(),
+        protects: sensitivity.words(),
         vote_model: args
             .vote_model
             .as_ref()
@@ -131,62 +138,8 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
         plans: found.iter().map(Row::from).collect(),
         groups,
     };
-    console.result(|| words(&told), &told)?;
+    console.result(|| words::of(&told), &told)?;
     Ok(Exit::Done)
-}
-
-fn words(told: &Told) -> String {
-    let mut text = format!(
-        "{} queries to {} teachers; unit {}, adjacency {}, δ = {:e}; vote model: {}\n\n{:<16}{:>10} {:>10} {:>9} {:>10}{:>8}{:>10}{:>9}{:>9}{:>12}\n",
-        told.queries,
-        told.teachers,
-        told.unit,
-        told.adjacency,
-        told.delta,
-        told.vote_model,
-        "mechanism",
-        "sigma",
-        "sigma1",
-        "T",
-        "answers",
-        "agree",
-        "ε ledger",
-        "ε zcdp",
-        "ε pld",
-        "ε exact-wc"
-    );
-    let or_dash = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value}"));
-    for row in &told.plans {
-        let epsilons: Vec<String> = row.accounts.iter().map(|cost| figure_up(cost.epsilon)).collect();
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<16}{:>10} {:>10} {:>9} {:>10.0}{:>7.1}%{:>10}{:>9}{:>9}{:>12}",
-            row.mechanism,
-            row.sigma,
-            or_dash(row.sigma1),
-            or_dash(row.threshold),
-            row.expected_answers,
-            row.expected_agreement * 100.0,
-            epsilons[0],
-            epsilons[1],
-            epsilons[2],
-            epsilons[3],
-        );
-    }
-    text.push_str(
-        "\nagree: the expected share of answers that are the most frequent vote. ledger is what accounts are charged; zcdp\n\
-         is what plain zCDP would say, pld holds for a plan that is fixed, exact-worst-case for a cap on the answers that is\n\
-         stated before the votes. Most right answers first.\n",
-    );
-    if told.vote_model == "assumed" {
-        text.push_str(
-            "The vote model is assumed (97 of 100 teachers agree on two questions of five, fewer on the others): give --vote-model\n\
-             with public or simulated votes for expectations of your own.\n",
-        );
-    }
-    text.push_str(&told.groups.as_ref().map(Section::words).unwrap_or_default());
-    text
 }
 
 impl From<&Plan> for Row {
@@ -198,11 +151,6 @@ impl From<&Plan> for Row {
                 ("confident-gnmax", sigma2.get(), Some(sigma1.get()), Some(threshold))
             }
         };
-        let cost = |(name, epsilon): &(conclave_privacy::analysis::AccountantName, f64)| Cost {
-            accountant: name.as_str(),
-            epsilon: *epsilon,
-        };
-        let ledger = Cost { accountant: "ledger", epsilon: plan.charged };
         Self {
             mechanism,
             sigma,
@@ -210,7 +158,43 @@ impl From<&Plan> for Row {
             threshold,
             expected_answers: plan.answers,
             expected_agreement: plan.agreement,
-            accounts: [ledger].into_iter().chain(plan.epsilons.iter().map(cost)).collect(),
+            expected_accuracy: plan.accuracy,
+            accounts: [Cost::of_ledger(plan)]
+                .into_iter()
+                .chain(plan.accounts.iter().map(Cost::from))
+                .collect(),
+        }
+    }
+}
+
+impl Cost {
+    fn of_ledger(plan: &Plan) -> Self {
+        let direction = Direction::UpperBound;
+        Self {
+            accountant: "ledger",
+            answered: "stated",
+            epsilon: plan.charged,
+            direction: direction.name(),
+            publishable: true,
+            errs: direction.words(),
+        }
+    }
+}
+
+impl From<&PlanAccount> for Cost {
+    fn from(account: &PlanAccount) -> Self {
+        let direction = account.accountant.direction();
+        Self {
+            accountant: account.accountant.as_str(),
+            answered: match account.answered {
+                Answered::Joint => "joint",
+                Answered::Expected => "expected",
+                Answered::All | Answered::Stated(_) => "stated",
+            },
+            epsilon: account.loss.epsilon,
+            direction: direction.name(),
+            publishable: account.holds_for_all_votes(),
+            errs: direction.words(),
         }
     }
 }

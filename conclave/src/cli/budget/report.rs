@@ -40,7 +40,8 @@ fn to_html(
     question: &Question,
     votes: &[VoteCounts],
 ) -> Result<String, Fault> {
-    let private = series.iter().flatten().any(|account| !account.publishable);
+    let is_private = |account: &Account| !account.publishable && account.accountant.is_guarantee();
+    let private = series.iter().flatten().any(is_private);
     let mut body = String::from(
         "<header>\n<p class=\"eyebrow\">Conclave · budget account</p>\n<h1>What the votes cost</h1>\n",
     );
@@ -67,9 +68,14 @@ fn to_html(
                 title: format!("{} queries: ε = {}", one.queries, figure_up(one.loss.epsilon)),
             })
             .collect();
-        let may = if first.publishable { "may be published" } else { "private" };
+        let may = match (first.publishable, is_private(first)) {
+            (true, _) => "may be published",
+            (false, true) => "private",
+            (false, false) => "no guarantee",
+        };
+        let note = format!("{}; {may}", first.accountant.direction().words());
         body +=
-            &panel(first.accountant, may, "ε against the number of queries", "queries", "ε", &points, top);
+            &panel(first.accountant, &note, "ε against the number of queries", "queries", "ε", &points, top);
     }
     body += "</div>\n</section>\n";
     body += &landscape(series, question, votes)?;

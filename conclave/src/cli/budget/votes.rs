@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use conclave_privacy::VoteCounts;
 use conclave_privacy::mechanism::StudentPrediction;
+use conclave_privacy::planning::PublicVotes;
+use conclave_privacy::{ClassIndex, VoteCounts};
 
 use super::super::Fault;
 
@@ -29,6 +30,52 @@ pub(super) fn read(path: &Path) -> Result<Vec<VoteCounts>, Fault> {
         return Err(malformed(path, 1, String::new(), "no votes", "give a row of counts per query"));
     }
     Ok(rows)
+}
+
+/// Reads a vote model: public votes, and with `truth` the true class of each row in the column after them, counted from 0.
+pub(super) fn model(path: &Path, classes: usize, truth: bool) -> Result<PublicVotes, Fault> {
+    let text = text_of(path, "give the path of a text file with comma-separated vote counts")?;
+    let (mut votes, mut labels) = (Vec::new(), Vec::new());
+    for (line, row) in (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {
+        if votes.len() == ROWS_MAX {
+            return Err(malformed(path, line, String::new(), "too many rows", "split the file"));
+        }
+        let (counts, label) = match row.rsplit_once(',') {
+            Some((counts, label)) if truth => (counts, Some(label.trim())),
+            _ => (row, None),
+        };
+        let counts = parse(path, line, counts, votes.first().map(VoteCounts::classes))?;
+        let found = counts.classes();
+        if found != classes {
+            let columns = if truth { " before the true one" } else { "" };
+            let (problem, fix) = (
+                format!("the file has {found} classes{columns}"),
+                format!(
+                    "give --classes {found}, or another file (--truth: its last column is the true class)"
+                ),
+            );
+            return Err(Fault::input("invalid-value", "--classes", classes.to_string(), problem, fix));
+        }
+        votes.push(counts);
+        let known = label.map(|label| label.parse().ok().filter(|label: &u32| (*label as usize) < classes));
+        match (known, label) {
+            (Some(None), Some(label)) => {
+                let fix = format!("end the row with its true class, from 0 to {}", classes - 1);
+                return Err(malformed(path, line, shortened(label), "not a class", &fix));
+            }
+            (known, _) => labels.extend(known.flatten().map(ClassIndex)),
+        }
+    }
+    if votes.is_empty() {
+        return Err(malformed(path, 1, String::new(), "no votes", "give a row of counts per query"));
+    }
+    // Whoever gives this flag says that the votes are public.
+    let model = PublicVotes::declared_public(votes).map_err(|refusal| Fault {
+        field: "--vote-model".to_owned(),
+        value: path.display().to_string(),
+        ..refusal.into()
+    })?;
+    Ok(if truth { model.with_truth(labels)? } else { model })
 }
 
 /// Reads what a student predicts for each of the queries of `votes`: a probability for each class.

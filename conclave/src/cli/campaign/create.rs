@@ -21,7 +21,7 @@ use super::{VARIABLES, no_variables};
 use crate::cli::reach::{AGGREGATOR, Reach, asking};
 use crate::cli::simulate::MechanismName;
 use crate::cli::status;
-use crate::cli::values::{at_least_one, delta, epsilon, positive};
+use crate::cli::values::{adjacency, at_least_one, delta, epsilon, positive, unit};
 use crate::cli::{Console, Exit, Fault};
 use crate::simulate::plan::{check_cap, figure, mechanism, noise_in_words};
 use crate::simulate::report::figure_up;
@@ -324,30 +324,6 @@ impl Planned {
         line("Next", format!("conclave campaign start {} --server HOST:PORT --kit DIR", self.file.display()));
         text
     }
-}
-
-fn unit(text: &str) -> Result<PrivacyUnit, Fault> {
-    let bound = |count: &str| count.parse().ok().filter(|count| *count > 0);
-    let parsed = match text.split_once(':') {
-        None if text == "record" => Some(PrivacyUnit::Record),
-        Some(("subject", silos)) => {
-            bound(silos).map(|max_silos_per_subject| PrivacyUnit::Subject { max_silos_per_subject })
-        }
-        Some(("organisation", teachers)) => {
-            bound(teachers).map(|teachers_max| PrivacyUnit::Organisation { teachers_max })
-        }
-        _ => None,
-    };
-    parsed.ok_or_else(|| {
-        Fault::input("invalid-value", "unit", text, "unknown", "write record, subject:2 or organisation:25")
-    })
-}
-
-fn adjacency(text: &str) -> Result<Adjacency, Fault> {
-    let known = [Adjacency::AddRemove, Adjacency::Replace];
-    known.into_iter().find(|adjacency| adjacency.name() == text).ok_or_else(|| {
-        Fault::input("invalid-value", "adjacency", text, "unknown", "write add-remove or replace")
-    })
 }
 
 /// What an aggregator says about a name that its ledger does not hold (proto/conclave/campaign/v1).
