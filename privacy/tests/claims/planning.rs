@@ -166,7 +166,7 @@ fn the_probability_of_each_answer_is_the_same_by_both_noises_as_by_hand() {
 
 #[test]
 fn exact_costs_and_plans_of_many_classes_come_to_an_end() {
-    let model = VoteModel::assumed(TEACHERS, 1000).unwrap();
+    let model = PublicVotes::assumed(TEACHERS, 1000).unwrap();
     for plan in planned(&target(3.0, 20), &model) {
         assert!(plan.accounts.iter().any(|one| one.accountant == AccountantName::Exact));
         assert!(plan.charged <= 3.0 && plan.agreement > 0.5, "{:?}", plan.mechanism);
