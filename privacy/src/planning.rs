@@ -104,6 +104,9 @@ pub fn plans(
 
 impl Plan {
     fn of(target: &Target, mechanism: NoisyVote, shapes: &[Shape]) -> Result<Self, Error> {
+        // Noise that has no price is refused before anything is computed with it.
+        let price = events(&mechanism).and_then(|(_, argmax)| argmax.price(&target.sensitivity));
+        price.map_err(|_| unfit(&mechanism))?;
         let Expected { answered, agreeing, accurate } = Expected::of(&mechanism, shapes);
         let answers = answered * f64::from(target.queries);
         let share = |right: f64| if answered > 0.0 { (right / answered).min(1.0) } else { 0.0 };
@@ -206,16 +209,23 @@ fn noise_within(
 
 /// ε that an account of the target's order is charged for the queries and `answers` of them.
 fn charged(target: &Target, mechanism: &NoisyVote, answers: u64) -> Result<f64, Error> {
-    // Other noise follows from that of the argmax, which is what somebody gave.
-    let fix = "use at most 2^40 votes of noise, such as 40";
-    let too_much = |_| Error::OutOfRange { field: "sigma", value: mechanism.argmax().scale(), fix };
-    let (threshold, argmax) = events(mechanism).map_err(too_much)?;
+    let (threshold, argmax) = events(mechanism)?;
     let price = |event: PrivacyEvent| event.price_within(&target.sensitivity, target.order);
     let threshold = threshold.map_or(Ok(Rho::ZERO), price)?;
     let argmax = price(argmax)?.checked_mul(answers);
     let sum = threshold.checked_mul(target.queries.into()).and_then(|sum| sum.checked_add(argmax?));
     let sum = sum.ok_or(Error::CostOverflow { field: "price" })?;
     Ok(rho_to_epsilon_within(sum, target.delta, target.order))
+}
+
+/// Noise whose cost cannot be written down, or that cannot be drawn. Other noise follows from that of the argmax, which is what somebody
+/// gave.
+fn unfit(mechanism: &NoisyVote) -> Error {
+    let value = mechanism.argmax().scale();
+    if value < 1.0 {
+        return too_little_noise(mechanism);
+    }
+    Error::OutOfRange { field: "sigma", value, fix: "use at most 2^40 votes of noise, such as 40" }
 }
 
 /// The threshold test, if there is one, and the argmax.
