@@ -51,9 +51,12 @@ pub struct GnMaxSensitivity {
     sigma: Scale,
     order: RdpOrder,
     others: f64,
+    log_others: f64,
     log_q0: f64,
     log_q1: f64,
     plateau: f64,
+    /// Φ(-gap/(√2 σ)) by gap, until it is no normal number or the table is long enough.
+    overtaken: Vec<f64>,
 }
 
 impl GnMaxSensitivity {
@@ -65,14 +68,18 @@ impl GnMaxSensitivity {
             sigma,
             order,
             others: (classes - 1) as f64,
+            log_others: log((classes - 1) as f64),
             log_q0: f64::NEG_INFINITY,
             log_q1: f64::NEG_INFINITY,
             plateau: 0.0,
+            overtaken: Vec::new(),
         };
         this.log_q0 = this.crossing();
         this.log_q1 = this.one_vote(this.log_q0, -1.0);
         this.plateau = this.at(this.log_q1);
         this.check_conditions()?;
+        let by_gap = (0..TABLE_MAX as u64).map(|gap| exp(log_overtakes(gap, sigma)));
+        this.overtaken = by_gap.take_while(|overtaken| *overtaken > f64::MIN_POSITIVE).collect();
         Ok(this)
     }
 
@@ -95,7 +102,7 @@ impl GnMaxSensitivity {
     pub fn of(&self, counts: &VoteCounts) -> Result<SensitiveCost, Error> {
         let mut sorted = counts.as_slice().to_vec();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
-        let mut walk = Walk::new(sorted, self.sigma);
+        let mut walk = Walk::new(sorted, self);
         let mut sensitivities = vec![self.plateau; votes(counts)?];
         let mut log_q = gnmax_log_q(counts, self.sigma);
         let cost = self.cost(log_q);
@@ -150,11 +157,11 @@ impl GnMaxSensitivity {
     }
 
     fn z(&self, log_q: f64) -> f64 {
-        normal_quantile(log_q - log(self.others))
+        normal_quantile(log_q - self.log_others)
     }
 
     fn shifted(&self, z: f64, direction: f64) -> f64 {
-        (log_normal_cdf(z + direction * SQRT_2 / self.sigma.get()) + log(self.others)).min(0.0)
+        (log_normal_cdf(z + direction * SQRT_2 / self.sigma.get()) + self.log_others).min(0.0)
     }
 
     /// The largest ln q at which Theorem 6 holds and is below α/σ²; never above -(1 + 1/σ)², where it begins to hold.
@@ -196,22 +203,20 @@ impl GnMaxSensitivity {
 }
 
 /// Votes on their way to where the sensitivity is largest.
-struct Walk {
+struct Walk<'a> {
     /// Descending; two at least, and all that anybody voted for.
     sorted: Vec<u64>,
     /// How many classes there are beyond, which nobody voted for and no step reaches.
     empty: f64,
-    sigma: Scale,
-    /// Φ(-gap/(√2 σ)) by gap, as far as it was needed.
-    overtaken: Vec<f64>,
+    known: &'a GnMaxSensitivity,
 }
 
-impl Walk {
-    fn new(mut sorted: Vec<u64>, sigma: Scale) -> Self {
+impl<'a> Walk<'a> {
+    fn new(mut sorted: Vec<u64>, known: &'a GnMaxSensitivity) -> Self {
         let voted_for = sorted.partition_point(|count| *count > 0).max(VoteCounts::CLASSES_MIN);
         let empty = sorted.len().saturating_sub(voted_for) as f64;
         sorted.truncate(voted_for);
-        Self { sorted, empty, sigma, overtaken: Vec::new() }
+        Self { sorted, empty, known }
     }
 
     /// One vote from the runner-up to the top (`left`, to a smaller q), or from the top to the runner-up.
@@ -228,7 +233,7 @@ impl Walk {
         self.sorted.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    fn log_q(&mut self) -> f64 {
+    fn log_q(&self) -> f64 {
         let top = self.sorted[0];
         let mut sum = if self.empty > 0.0 { self.empty * self.overtakes(top) } else { 0.0 };
         for place in 1..self.sorted.len() {
@@ -244,20 +249,19 @@ impl Walk {
     }
 
     /// Φ(-gap/(√2 σ)).
-    fn overtakes(&mut self, gap: u64) -> f64 {
-        let place = usize::try_from(gap).unwrap_or(usize::MAX);
-        if place >= TABLE_MAX {
-            return exp(self.log_overtakes(gap));
-        }
-        while self.overtaken.len() <= place {
-            self.overtaken.push(exp(self.log_overtakes(self.overtaken.len() as u64)));
-        }
-        self.overtaken[place]
+    fn overtakes(&self, gap: u64) -> f64 {
+        let known = usize::try_from(gap).ok().and_then(|place| self.known.overtaken.get(place));
+        known.copied().unwrap_or_else(|| exp(self.log_overtakes(gap)))
     }
 
     fn log_overtakes(&self, gap: u64) -> f64 {
-        log_normal_cdf(-(gap as f64) / (SQRT_2 * self.sigma.get()))
+        log_overtakes(gap, self.known.sigma)
     }
+}
+
+/// ln Φ(-gap/(√2 σ)): one of two classes with this gap between them overtakes the other.
+fn log_overtakes(gap: u64, sigma: Scale) -> f64 {
+    log_normal_cdf(-(gap as f64) / (SQRT_2 * sigma.get()))
 }
 
 /// All votes: as many moves reach every vote vector.
