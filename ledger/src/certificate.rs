@@ -364,6 +364,33 @@ mod tests {
     }
 
     #[test]
+    fn on_a_coarse_lattice_continuous_noise_stands_for_nothing() {
+        let scratch = Scratch::new();
+        let mut book = Book::create(&scratch.path(), genesis(), NOON_MS).expect("a new ledger");
+        let lattice = Lattice::new(0).expect("whole votes");
+        let coarse = NoiseScale::from_steps(40, lattice).expect("a scale");
+        book.transact(NOON_MS, |transaction| {
+            for silo in SILOS {
+                transaction.open_account(account(silo, 3.0))?;
+            }
+            let mechanism = Mechanism::from(LnMax::new(coarse));
+            transaction.open_campaign(CampaignTerms { mechanism, ..campaign("laplace", 3.0) })?;
+            let mechanism = Mechanism::from(conclave_privacy::mechanism::GnMax::new(coarse));
+            transaction.open_campaign(CampaignTerms { mechanism, ..campaign("gaussian", 3.0) })
+        })
+        .expect("durable")
+        .expect("allowed");
+        let certificate = book.certificate().expect("made");
+        let names: Vec<Vec<_>> = certificate
+            .campaigns
+            .iter()
+            .map(|campaign| campaign.figures.iter().map(|figure| figure.accountant).collect())
+            .collect();
+        assert!(names.contains(&vec!["ledger", "zcdp", "rdp"]), "{names:?}");
+        assert!(names.contains(&vec!["ledger", "zcdp", "pure", "advanced", "rdp"]), "{names:?}");
+    }
+
+    #[test]
     fn every_figure_says_what_it_holds_for_and_a_verifier_works_out_the_same() {
         let scratch = Scratch::new();
         let mut book = Book::create(&scratch.path(), genesis(), NOON_MS).expect("a new ledger");

@@ -7,7 +7,8 @@
 //! byte all the same.
 //!
 //! The figures of each campaign are no part of a ledger. They follow from its terms, so they are worked out from these, as a
-//! certificate does: a certificate that says otherwise is not of this ledger.
+//! certificate does: a certificate that says otherwise, but for the last digits of a `pld`, whose transforms add up as the processor
+//! likes, is not of this ledger.
 //!
 //! What it cannot see: a ledger that was rewritten as a whole, or cut off after an entry, has a chain of its
 //! own. Compare [`Verification::head`] with a head that somebody else remembers.

@@ -60,7 +60,8 @@ pub enum Direction {
     /// Never below it.
     UpperBound,
     /// The Rényi costs are those of the law, but for a quadrature error that is proven and added; ε is above its own by what the conversion
-    /// of Rényi costs leaves open, and never below.
+    /// of Rényi costs leaves open, and never below. Where quadrature ends (Laplace noise and more than 128 classes, say) an upper bound stands
+    /// in.
     Exact,
     /// Never below the loss from the given votes to a neighbour; the loss from the neighbour may be larger.
     OneDirection,

@@ -94,6 +94,8 @@ pub struct HistogramSensitivity {
     l2_square: u128,
     unit: PrivacyUnit,
     adjacency: Adjacency,
+    /// What it follows from, if from votes: copies and weights are of no unit.
+    votes: Option<Sensitivity>,
 }
 
 impl HistogramSensitivity {
@@ -130,7 +132,7 @@ impl HistogramSensitivity {
             Adjacency::Replace => 2,
         };
         let l2_square = u128::from(worlds) * u128::from(sum) * u128::from(largest);
-        Ok(Self { l1: worlds * sum, l2_square, unit, adjacency })
+        Ok(Self { l1: worlds * sum, l2_square, unit, adjacency, votes: None })
     }
 
     /// What a unit can change in the teachers' counts of one query, all of which are then seen: m moves of weight w make 2mw and 2m²w².
@@ -141,12 +143,14 @@ impl HistogramSensitivity {
             l2_square: 2 * u128::from(shift) * u128::from(shift),
             unit: sensitivity.unit(),
             adjacency: sensitivity.adjacency(),
+            votes: Some(*sensitivity),
         }
     }
 
-    /// Whether it is of the unit and the adjacency of `sensitivity`.
+    /// Whether it is of the unit and the adjacency of `sensitivity`, and if of votes, of as many with the same weight.
     pub fn protects_as(&self, sensitivity: &Sensitivity) -> bool {
-        (self.unit, self.adjacency) == (sensitivity.unit(), sensitivity.adjacency())
+        let votes = self.votes.is_none_or(|votes| votes == *sensitivity);
+        votes && (self.unit, self.adjacency) == (sensitivity.unit(), sensitivity.adjacency())
     }
 
     /// The most by which all counts together change.

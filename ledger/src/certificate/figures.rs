@@ -22,7 +22,7 @@ use crate::state::CampaignState;
 /// ε of the answers that fit, at the campaign's δ, as one accountant states it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// `ledger`, `zcdp`, `rdp`, `exact-worst-case`, `gaussian`, `pure`, `advanced` or `pld`.
+    /// `ledger`, `zcdp`, `rdp`, `exact-worst-case`, `gaussian`, `pure`, `advanced` or `pld`; those of continuous noise on fine lattices only.
     pub accountant: &'static str,
     /// ε, rounded up.
     pub epsilon: f64,
@@ -74,7 +74,7 @@ fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
         adaptive(
             "ledger",
             rho_to_epsilon_within(most(campaign.price()), terms.delta, terms.filter_order),
-            "what is charged: any use, questions and stopping chosen by the answers included",
+            "what is charged for so many answers, whichever they are and however they are chosen",
         ),
         adaptive(
             "zcdp",
@@ -83,7 +83,7 @@ fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
         ),
     ];
     let votes = |scale: NoiseScale| Scale::new(scale.votes());
-    let moves = f64::from(sensitivity.moves());
+    let moves = f64::from(sensitivity.shift());
     let gaussian = |scale: NoiseScale, shift: f64| -> Result<PlannedNoise> {
         Ok(PlannedNoise::Gaussian { scale: votes(scale)?, shift, times: answers as f64 })
     };
@@ -104,15 +104,24 @@ fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
         }
         Mechanism::LnMax(lnmax) => (NoisyVote::LnMax { scale: votes(lnmax.scale())? }, Vec::new()),
     };
-    if !plan.is_empty() {
+    let fine = match &terms.mechanism {
+        Mechanism::GnMax(gnmax) => is_fine(gnmax.sigma()),
+        Mechanism::ConfidentGnMax(confident) => is_fine(confident.sigma1()) && is_fine(confident.sigma2()),
+        Mechanism::LnMax(lnmax) => is_fine(lnmax.scale()),
+    };
+    // A loss beyond what an accountant's figures reach has none there: the ledger is as valid as before.
+    let of_plan = if plan.is_empty() || !fine { None } else { FixedPlan::new(&plan).ok() };
+    if let Some(plan) = of_plan {
         let holds =
             "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Gaussian noise";
-        let epsilon = FixedPlan::new(&plan)?.epsilon(terms.delta);
+        let epsilon = plan.epsilon(terms.delta);
         figures.push(Figure { covers: FIXED_PLAN, ..adaptive("gaussian", epsilon, holds) });
     }
     let (delta, queries) = (terms.delta, answers);
     let plan = InAdvance { mechanism, sensitivity, delta, queries, answers };
-    for (name, loss) in plan.accounts()? {
+    let continuous = |name| matches!(name, AccountantName::ExactWorstCase | AccountantName::Pld);
+    let accounts = plan.accounts().unwrap_or_default().into_iter();
+    for (name, loss) in accounts.filter(|(name, _)| fine || !continuous(*name)) {
         let (covers, holds) = match name {
             AccountantName::Rdp => (ADAPTIVE, "published Renyi costs of so many answers, at most: any use"),
             AccountantName::ExactWorstCase => (
@@ -123,7 +132,7 @@ fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
             AccountantName::Advanced => {
                 (ADAPTIVE, "as many randomised responses: any questions, their number fixed beforehand")
             }
-            AccountantName::Pld if figures.iter().all(|figure| figure.accountant != "gaussian") => (
+            AccountantName::Pld if matches!(mechanism, NoisyVote::LnMax { .. }) => (
                 FIXED_PLAN,
                 "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Laplace noise",
             ),
@@ -137,10 +146,18 @@ fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Whether figures of continuous noise may stand for what is drawn: on a coarser lattice it tells more than they say (14.94 for 16.00, at a
+/// scale of two steps), on this one less than their last digit.
+const fn is_fine(scale: NoiseScale) -> bool {
+    scale.steps() >= STEPS_MIN
+}
+
 fn adaptive(accountant: &'static str, epsilon: f64, holds: &'static str) -> Figure {
     let direction = Direction::UpperBound.name();
     Figure { accountant, epsilon, holds, direction, covers: ADAPTIVE, order: None }
 }
 
+/// Steps of a lattice in one scale.
+const STEPS_MIN: u64 = 1 << 20;
 const ADAPTIVE: &str = "adaptive";
 const FIXED_PLAN: &str = "fixed-plan";

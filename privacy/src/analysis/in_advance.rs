@@ -25,7 +25,7 @@ pub struct InAdvance {
 impl InAdvance {
     /// ε by each accountant that prices this for all votes, and the order at which it was found. All may be published.
     ///
-    /// For more than one moved vote [`crate::worst_case`] has nothing, and neither have privacy-loss distributions of Laplace noise.
+    /// An accountant whose figures end before this loss is left out. For more than one moved vote [`crate::worst_case`] has nothing, and neither have privacy-loss distributions of Laplace noise.
     pub fn accounts(&self) -> Result<Vec<(AccountantName, Loss)>, Error> {
         let moves = self.sensitivity.shift();
         // m moved votes are as one with an m-th of the noise: counts and the largest of them move m times as far, Σv² is m² times as large.
@@ -46,9 +46,13 @@ impl InAdvance {
             if orders.is_empty() { question.clone() } else { Question { orders, ..question.clone() } };
         let account = |name| {
             let question = if name == AccountantName::ExactWorstCase { &searched } else { &question };
-            Ok((name, loss(name, question)?))
+            match loss(name, question) {
+                Ok(loss) => Some(Ok((name, loss))),
+                Err(Error::CostOverflow { .. }) => None,
+                Err(refusal) => Some(Err(refusal)),
+            }
         };
-        AccountantName::ALL.into_iter().filter(|name| self.prices(*name)).map(account).collect()
+        AccountantName::ALL.into_iter().filter(|name| self.prices(*name)).filter_map(account).collect()
     }
 
     /// What an accountant is asked about `mechanism`.

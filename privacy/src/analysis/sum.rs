@@ -168,7 +168,7 @@ impl<'a> Sum<'a> {
 
     fn plan(&self, queries: f64, answered: f64) -> Vec<PlannedNoise> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of queries")]
-        let twice = 2 * queries as u64;
+        let twice = (queries as u64).saturating_mul(2);
         match self.question.mechanism {
             // One moved vote shifts two counts by one each.
             NoisyVote::LnMax { scale } => vec![PlannedNoise::Laplace { scale, shift: 1.0, times: twice }],

@@ -26,7 +26,8 @@ pub struct PlanFloor {
 }
 
 impl PlanFloor {
-    /// Of the composition of all of `noises`. Refuses what [`FixedPlan::new`] refuses.
+    /// Of the composition of all of `noises`. Refuses what [`FixedPlan::new`] refuses, and a plan of Gaussian noise with so little Laplace
+    /// noise that a grid of its losses would have more than 2^26 points.
     pub fn new(noises: &[PlannedNoise]) -> Result<Self, Error> {
         let Parts { mu, laplace } = Parts::of(noises)?;
         // A μ that is too large for the other bound is none for this one.
@@ -53,8 +54,8 @@ impl PlanFloor {
 
     /// A lower bound on ε at `delta`; 0 if none is known.
     pub fn epsilon(&self, delta: Delta) -> f64 {
+        let Some((step, masses)) = &self.mixed else { return self.gaussian_epsilon(delta.get()) };
         let delta = delta.get() * (1.0 + 2.0 * ROUNDING);
-        let Some((step, masses)) = &self.mixed else { return self.gaussian_epsilon(delta) };
         // Between two grid points δ(ε) = A - e^ε B, with A the masses above and B each divided by e^loss.
         let (mut a, mut b) = (0.0_f64, 0.0_f64);
         for (index, mass) in masses.iter().enumerate().rev() {

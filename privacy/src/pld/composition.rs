@@ -246,8 +246,8 @@ const OUTSIDE: f64 = 1e-18;
 const SMALLEST_TILT: f64 = 1e-3;
 const LARGEST_TILT: f64 = 300.0;
 const TILT_RATIO: f64 = 1.25;
-/// The relative error of sums of up to 2^26 positive terms.
-pub(super) const ROUNDING: f64 = 1e-12;
+/// More than the relative error of sums of up to 2^26 positive terms, each of which may be off by a unit in the last place.
+pub(super) const ROUNDING: f64 = 1e-8;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,8 @@ pub struct ThresholdSensitivity {
 /// The cost of one query of Confident-GNMax.
 ///
 /// Which queries were answered was released, so the cost of a campaign is that of every test and of the argmax of the answered queries:
-/// what ran, not what was to be expected.
+/// what ran, not what was to be expected. It says what these votes lost in this run, after the fact and at this order; the Rényi cost of
+/// running it again it is not, so of conversions only the classic one has a meaning for it.
 #[derive(Debug, Clone)]
 pub struct ConfidentSensitivity {
     test: ThresholdSensitivity,

@@ -150,6 +150,12 @@ fn the_counts_of_a_query_cost_what_their_argmax_is_published_at_and_more_than_it
     }
     let event = NoisyHistogram::Gaussian(scale).event(&HistogramSensitivity::of_votes(&record));
     let order = FilterOrder::DEFAULT;
+    // Three copies, or votes of weight three, are of the same unit and move three times as far.
+    for dearer in [record.copied(3).unwrap(), record.weighing(3).unwrap()] {
+        assert!(event.price(&dearer).is_err(), "{dearer:?}");
+        let its_own = NoisyHistogram::Gaussian(scale).event(&HistogramSensitivity::of_votes(&dearer));
+        assert!(its_own.price(&dearer).unwrap().units() >= 8 * event.price(&record).unwrap().units());
+    }
     assert!(event.price_within(&record, order).unwrap() > argmax.price_within(&record, order).unwrap());
 }
 

@@ -268,7 +268,8 @@ fn words(told: &Told, args: &AccountArgs) -> String {
     if told.results.iter().any(|row| row.accountant == AccountantName::Exact.as_str()) {
         text.push_str(
             "\nexact is the cost of these very votes: except with probability δ over the noise, the labels shift the odds between\n\
-             them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself.\n",
+             them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself. Where it is\n\
+             not computed (Laplace noise and more than 128 classes, or counts too far apart) the data-independent bound stands in.\n",
         );
     }
     if told.results.iter().any(|row| row.accountant == AccountantName::PldLower.as_str()) {
