@@ -47,8 +47,10 @@ async fn attacks_succeed_on_the_builds_that_are_weakened_for_them() {
     }
     let binary = weakened_build();
     assert!(names_weaknesses(&binary), "else a normal build proves nothing by its silence");
-    for weakness in ["noise-off", "half-noise", "raw-counts"] {
-        let found = audit_of_a_cluster(&binary, Some(weakness), 2_000).await;
+    // Half the noise shows in ρ: 0.19 is charged, and an audit of 2,000 samples in each world shows 0.20 on average, one of 8,000
+    // 0.30 with a spread of 0.02.
+    for (weakness, samples) in [("noise-off", 2_000), ("half-noise", 8_000), ("raw-counts", 2_000)] {
+        let found = audit_of_a_cluster(&binary, Some(weakness), samples).await;
         assert_eq!(found.verdict, Verdict::Broken, "{weakness}: {}", found.result);
     }
     let found = repeats_at_a_cluster(&binary, Some("fresh-noise")).await;
@@ -161,4 +163,4 @@ async fn start(binary: &Path, weakness: Option<&str>, cluster: &Cluster, queries
 }
 
 /// Enough for thousands of queries at little noise: an audit wants samples, not privacy.
-const EPSILON: f64 = 900.0;
+const EPSILON: f64 = 4000.0;

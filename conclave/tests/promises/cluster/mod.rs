@@ -188,7 +188,7 @@ impl Cluster {
             unit: PrivacyUnit::Record,
             adjacency: Adjacency::AddRemove,
             limits: SiloLimits {
-                epsilon_max: Epsilon::new(1_000.0).unwrap(),
+                epsilon_max: Epsilon::new(10_000.0).unwrap(),
                 delta_max: Delta::new(1e-5).unwrap(),
                 noise_min: NoiseScale::from_votes(0.001, Lattice::DEFAULT).unwrap(),
                 queries_max: 1_000_000,
