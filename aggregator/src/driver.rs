@@ -252,13 +252,14 @@ impl<N: NoiseSource + 'static> Engine<N> {
             let id = answer.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
             let Some(session) = silent.remove(&id) else { continue };
             match answer {
-                Ok((_, Ok(votes))) => {
-                    session.was_in_time();
-                    if let Err(rejection) = batch.submit(self.nodes.member(session).0, votes) {
+                Ok((_, Ok(votes))) => match batch.submit(self.nodes.member(session).0, votes) {
+                    Ok(()) => session.was_in_time(),
+                    Err(rejection) => {
                         self.nodes.rejections.count(rejection);
                         session.tell(&format!("its votes were rejected as {rejection}"));
+                        session.was_in_vain();
                     }
-                }
+                },
                 Ok((_, Err(silence))) => self.note(session, &silence),
                 Err(fault) => session.tell(&format!("asking it broke off: {fault}")),
             }
@@ -299,17 +300,14 @@ impl<N: NoiseSource + 'static> Engine<N> {
         }
     }
 
-    /// A node without votes: counted if it was late, and looked for. Also one that refuses: if it counted as there, a quorum
-    /// that needs it would be reserved for and given up without end, and the ledger would grow by it.
+    /// A node without votes: counted if it was late, and looked for, whatever it says: if it counted as there, a quorum that needs it
+    /// would be reserved for and given up without end, and the ledger would grow by it.
     fn note(&self, session: &Session, silence: &Silence) {
         session.tell(&silence.to_string());
         if *silence == Silence::Late {
             self.nodes.rejections.count(Rejection::Late);
         }
-        if matches!(silence, Silence::Late | Silence::Refused(_)) {
-            session.was_in_vain();
-        }
-        session.set_present(false);
+        session.was_in_vain();
     }
 
     async fn give_up(&self, reservation: Reservation, reason: AbandonReason, how: Ended) -> Ended {

@@ -175,15 +175,17 @@ impl Session {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    /// Notes that its votes came in time.
+    /// Notes that its votes came in time, and counted.
     pub(crate) fn was_in_time(&self) {
         self.set_refused(None);
         self.in_vain.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that its votes did not come in time, or were refused.
+    /// Notes that it gave no votes that count. Once for all batches that are under way: it is away from the first of them on.
     pub(crate) fn was_in_vain(&self) {
-        self.in_vain.fetch_add(1, Ordering::Relaxed);
+        if self.set_present(false) {
+            self.in_vain.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// How many pauses to leave between two attempts: doubles with every time in a row that it was asked in vain, up to
@@ -287,7 +289,6 @@ impl Session {
         let Outcome::Declined(Declined { code, message, details }) = outcome else {
             return Silence::Absent("it answered something else than it was asked".to_owned());
         };
-        let message: String = message.chars().take(WORDS_CHARS_MAX).collect();
         self.silence(&Status::with_details(Code::from_i32(code), message, details.into()))
     }
 
@@ -299,14 +300,18 @@ impl Session {
             }
             Line::DialsIn(_) => refusal.to_string(),
         };
+        // The node's own words, however many: they are logged and remembered.
+        let clipped = |words: String| words.chars().take(WORDS_CHARS_MAX).collect::<String>();
         match wire_error::code(status) {
             _ if refusal.reason() == REASON_CONTRACT_UNKNOWN => Silence::Forgot,
             Code::DeadlineExceeded => Silence::Late,
-            Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => Silence::Absent(words()),
-            _ if refusal.reason().is_empty() => Silence::Absent(words()),
+            Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => {
+                Silence::Absent(clipped(words()))
+            }
+            _ if refusal.reason().is_empty() => Silence::Absent(clipped(words())),
             _ => {
                 self.set_refused(Some(known_reason(Role::Teacher, &refusal)));
-                Silence::Refused(refusal.to_string())
+                Silence::Refused(clipped(refusal.to_string()))
             }
         }
     }

@@ -134,7 +134,8 @@ pub(crate) fn unknown_campaign(asked: &str, known: &[String], current: Option<&s
         names.push("…");
     }
     let fix = match (names.is_empty(), current) {
-        (true, _) => "start one with `conclave campaign start`".to_owned(),
+        (true, Some(current)) => format!("it runs {current}"),
+        (true, None) => "start one with `conclave campaign start`".to_owned(),
         (false, None) => format!("name one of those in its ledger: {}", names.join(", ")),
         (false, Some(current)) => {
             format!("it runs {current}; name one of those in its ledger: {}", names.join(", "))

@@ -142,8 +142,9 @@ fn way(address: &str, transport: &ClientTransport, limits: &ChannelLimits) -> Re
     if authority.port_u16().is_none() || authority.host().is_empty() || address.contains('@') {
         return Err(invalid());
     }
+    let connect_timeout = Duration::from_millis(limits.connect_timeout_ms);
     let (scheme, dialler) = match transport {
-        ClientTransport::Mutual { kit, expected } => ("https", Some(kit.dialler(expected)?)),
+        ClientTransport::Mutual { kit, expected } => ("https", Some(kit.dialler(expected, connect_timeout)?)),
         ClientTransport::PlaintextLoopback => {
             let local = authority.host() == "localhost"
                 || address.parse::<SocketAddr>().is_ok_and(|address| is_loopback(&address));
@@ -158,7 +159,7 @@ fn way(address: &str, transport: &ClientTransport, limits: &ChannelLimits) -> Re
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))
         .map_err(|_| invalid())?
         .origin(origin)
-        .connect_timeout(Duration::from_millis(limits.connect_timeout_ms))
+        .connect_timeout(connect_timeout)
         .timeout(Duration::from_millis(limits.call_timeout_ms))
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_millis(limits.keep_alive_interval_ms))

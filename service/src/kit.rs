@@ -113,8 +113,12 @@ impl Kit {
     }
 
     /// How a client with this kit dials exactly `expected`.
-    pub(crate) fn dialler(&self, expected: &Identity) -> Result<Dialler, ServiceError> {
-        Dialler::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, expected)
+    pub(crate) fn dialler(
+        &self,
+        expected: &Identity,
+        connect_timeout: Duration,
+    ) -> Result<Dialler, ServiceError> {
+        Dialler::new(&self.ca_pem, &self.certificate_pem, &self.key_pem, expected, connect_timeout)
             .map_err(|fault| tls_setup(self, fault.as_ref()))
     }
 

@@ -230,8 +230,8 @@ pub fn code(status: &Status) -> Code {
         }
         let not_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
         if error.downcast_ref().is_some_and(not_tls) {
-            // The peers do not understand or accept each other: trying again does not help.
-            return status.code();
+            // The peers do not understand or accept each other: trying again does not help, whatever tonic calls it.
+            return Code::Unauthenticated;
         }
         cause = error.source();
     }

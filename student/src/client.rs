@@ -55,7 +55,7 @@ impl Default for Patience {
             retry: RetryPolicy { attempts_max: 30, delay_first_ms: 100, delay_max_ms: 5_000 },
             answer_wait_ms: 1_000,
             quorum_wait_ms: HOUR_MS,
-            answers_deadline_ms: HOUR_MS,
+            answers_deadline_ms: 24 * HOUR_MS,
             queries_per_call_max: 10_000,
         }
     }

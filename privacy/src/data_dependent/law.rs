@@ -6,7 +6,7 @@
 //! sorted counts matter; classes with equal counts are one group.
 
 use super::divergence::Pair;
-use super::quadrature::{Nodes, gaussian_reach, gaussian_step, laplace_pieces, trapezoid};
+use super::quadrature::{Nodes, even_pieces, gaussian_reach, gaussian_step, laplace_pieces, trapezoid};
 use crate::counts::VoteCounts;
 use crate::numerics::{extreme_mode, log_normal_cdf, log_normal_density, log_sum, normal_cdf};
 use crate::quantity::Scale;
@@ -300,31 +300,6 @@ pub(super) fn wins(noise: ArgmaxNoise, groups: &[Group], count: u64) -> f64 {
             nodes.places.iter().zip(&nodes.weights).map(at).sum()
         }
     }
-}
-
-/// Nodes for one probability under Laplace noise, for any number of classes: the integrand is smooth on the scale of one between the
-/// counts. It is accurate to some 10^-12, which is not proven, unlike [`laplace_pieces`]: for expectations, not for bounds.
-fn even_pieces(values: &[(f64, f64)]) -> Nodes {
-    const LENGTH: f64 = 0.5;
-    const REACH: f64 = 40.0;
-    let classes: f64 = values.iter().map(|(_, times)| times).sum();
-    let mut kinks: Vec<f64> = values.iter().map(|(value, _)| *value).collect();
-    kinks.sort_by(f64::total_cmp);
-    kinks.dedup();
-    let (lowest, highest) = (kinks[0], kinks[kinks.len() - 1]);
-    kinks.insert(0, lowest - REACH / classes);
-    kinks.push(highest + REACH);
-    let mut nodes = Nodes::default();
-    for ends in kinks.windows(2) {
-        let pieces = ((ends[1] - ends[0]) / LENGTH).ceil().max(1.0);
-        let length = (ends[1] - ends[0]) / pieces;
-        let mut piece = 0.0;
-        while piece < pieces {
-            nodes.add_gauss_legendre(ends[0] + piece * length, ends[0] + (piece + 1.0) * length);
-            piece += 1.0;
-        }
-    }
-    nodes
 }
 
 /// ln of the probability of one class at `value` among `values` (it included), in units of σ.

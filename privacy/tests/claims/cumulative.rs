@@ -47,14 +47,6 @@ struct Checkpoint {
     conf_realised_di: Epsilons,
 }
 
-#[derive(Deserialize)]
-struct Epsilons {
-    eps_classic: f64,
-    order_classic: f64,
-    eps_cks: f64,
-    order_cks: f64,
-}
-
 fn oracle() -> Oracle {
     let oracle: Oracle =
         serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap();

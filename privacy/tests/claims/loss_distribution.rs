@@ -56,6 +56,18 @@ struct Mixed {
     exact_mp_eps_for_delta: Option<Vec<(f64, String)>>,
 }
 
+impl Mixed {
+    fn noises(&self) -> [PlannedNoise; 3] {
+        let gaussian = |sigma, shift, times| PlannedNoise::Gaussian { scale: scale(sigma), shift, times };
+        let times = 2 * self.n_lnmax_queries;
+        [
+            gaussian(self.gaussian_threshold_sigma1, 1.0, self.n_threshold),
+            gaussian(self.gnmax_sigma2, std::f64::consts::SQRT_2, self.n_gnmax),
+            PlannedNoise::Laplace { scale: scale(self.lnmax_lambda), shift: 1.0, times },
+        ]
+    }
+}
+
 fn oracle() -> Oracle {
     let oracle: Oracle = serde_json::from_str(include_str!("../vectors/pld.json")).unwrap();
     let found = [oracle.cases.len(), oracle.mixed.len()];
@@ -162,23 +174,7 @@ fn the_floor_of_a_plan_and_its_ceiling_hold_the_truth_between_them_and_little_el
 #[test]
 fn the_floor_of_mixed_noise_is_below_its_truth() {
     for mixed in oracle().mixed {
-        let noises = [
-            PlannedNoise::Gaussian {
-                scale: scale(mixed.gaussian_threshold_sigma1),
-                shift: 1.0,
-                times: mixed.n_threshold,
-            },
-            PlannedNoise::Gaussian {
-                scale: scale(mixed.gnmax_sigma2),
-                shift: std::f64::consts::SQRT_2,
-                times: mixed.n_gnmax,
-            },
-            PlannedNoise::Laplace {
-                scale: scale(mixed.lnmax_lambda),
-                shift: 1.0,
-                times: 2 * mixed.n_lnmax_queries,
-            },
-        ];
+        let noises = mixed.noises();
         let (floor, ceiling) = (PlanFloor::new(&noises).unwrap(), FixedPlan::new(&noises).unwrap());
         for (delta, above) in mixed.pessimistic_eps_for_delta {
             let delta = Delta::new(delta).unwrap();
@@ -308,24 +304,7 @@ fn discrete_gaussian_noise_on_whole_votes_costs_no_more_than_its_price() {
 #[test]
 fn mixed_plans_add_up() {
     for mixed in oracle().mixed {
-        let plan = FixedPlan::new(&[
-            PlannedNoise::Gaussian {
-                scale: scale(mixed.gaussian_threshold_sigma1),
-                shift: 1.0,
-                times: mixed.n_threshold,
-            },
-            PlannedNoise::Gaussian {
-                scale: scale(mixed.gnmax_sigma2),
-                shift: 2_f64.sqrt(),
-                times: mixed.n_gnmax,
-            },
-            PlannedNoise::Laplace {
-                scale: scale(mixed.lnmax_lambda),
-                shift: 1.0,
-                times: 2 * mixed.n_lnmax_queries,
-            },
-        ])
-        .unwrap();
+        let plan = FixedPlan::new(&mixed.noises()).unwrap();
         for (delta, pessimistic) in &mixed.pessimistic_eps_for_delta {
             let found = plan.epsilon(Delta::new(*delta).unwrap());
             // Both are above the truth: ours may be the tighter, and is not below it where the truth is known.

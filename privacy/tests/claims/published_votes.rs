@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use crate::data_dependent::{ANALYST, assert_close, assert_within, drawn, independent, orders, scale};
-use crate::vectors::{paired, stated};
+use crate::vectors::{Epsilons, paired, stated};
 use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
@@ -249,14 +249,6 @@ struct RealCase {
     gnmax_di: Epsilons,
     lnmax_dd: Epsilons,
     threshold_dd: Epsilons,
-}
-
-#[derive(Deserialize)]
-struct Epsilons {
-    eps_classic: f64,
-    order_classic: f64,
-    eps_cks: f64,
-    order_cks: f64,
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A test that reads a section asserts with [`stated`] that it had all of its cases, so whoever cuts a file, or filters in a test, fails here
 //! or there.
 
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,6 +16,15 @@ struct File {
     sections: &'static [(&'static str, usize)],
     /// How many numbers and words there are in all, however deep.
     values: usize,
+}
+
+/// ε by both conversions, and the orders at which they were found, as several files have them.
+#[derive(Deserialize)]
+pub(crate) struct Epsilons {
+    pub(crate) eps_classic: f64,
+    pub(crate) order_classic: f64,
+    pub(crate) eps_cks: f64,
+    pub(crate) order_cks: f64,
 }
 
 /// How many entries `section` of `file` has.
