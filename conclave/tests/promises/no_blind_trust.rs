@@ -32,6 +32,8 @@ enum Lie {
     AnotherBatch,
     /// After the deadline.
     Late,
+    /// No votes, and no reason.
+    Breaks,
 }
 
 /// A node under the test's control, with two teachers.
@@ -79,6 +81,7 @@ impl TeacherService for Liar {
             Lie::NoSuchClass => answer.packed_votes[0] = 3,
             Lie::AnotherBatch => answer.batch_id += 1,
             Lie::Late => pause(2_000).await,
+            Lie::Breaks => return Err(Status::internal("it broke")),
         }
         Ok(Response::new(answer))
     }
@@ -125,6 +128,24 @@ async fn what_a_node_should_not_send_is_rejected_and_counted_and_the_campaign_go
         let liars = status.accounts.iter().find(|account| account.data_id == "liars-data").unwrap();
         assert_eq!(liars.rho_spent_units, 0, "{lie:?}: votes that were not counted cost nothing");
         assert!(status.rho_spent_units > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_that_a_liar_must_fill_is_reserved_for_ever_more_seldom() {
+    // It agrees every time, and its votes never count.
+    for lie in [Lie::NoSuchClass, Lie::Breaks] {
+        let (cluster, _liar, _stop) = among_honest_silos(lie).await;
+        let campaign =
+            Campaign { quorum: 6, flow: "retry_ms = 50\nbatch_queries_max = 1", ..Campaign::default() };
+        let _aggregator = cluster.aggregator(&campaign).await;
+        let mut service = cluster.caller(Role::Student).await;
+        let queries: Vec<_> = (0..20).map(query).collect();
+        Recorder::default().submit(&mut service, &queries).await.unwrap();
+        pause(4_000).await;
+        let entries = conclave_ledger::Snapshot::read(&cluster.ledger()).unwrap().entries();
+        // The first batches were under way together, and then the pauses double: 80 pauses have room for six.
+        assert!((4..60).contains(&entries), "{lie:?}: {entries} entries");
     }
 }
 
