@@ -69,5 +69,5 @@ pub use terms::{
     AccountTerms, CLASSES_MAX, CONTRACT_BYTES_MAX, CampaignTerms, Genesis, MEMBERS_MAX, NAME_BYTES_MAX,
     Predecessor, QUERIES_PER_RESERVATION_MAX,
 };
-pub use verify::{Verification, VerifiedAccount, verify};
+pub use verify::{Verification, VerifiedAccount, verify, verify_figures};
 pub use writer::{BookHandle, BookWriter, COMMANDS_PER_COMMIT_MAX, COMMANDS_WAITING_MAX};

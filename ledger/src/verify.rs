@@ -6,8 +6,8 @@
 //! pages; and the raw pages, byte by byte, because a changed byte that SQLite does not look at is a changed
 //! byte all the same.
 //!
-//! The figures of each campaign are no part of a ledger. They follow from its terms, so they are worked out from these, as a
-//! certificate does: a certificate that says otherwise, but for the last digits of a `pld`, whose transforms add up as the processor
+//! The figures of each campaign are no part of a ledger. They follow from its terms, so [`verify_figures`] works them out from these, as
+//! a certificate does: a certificate that says otherwise, but for the last digits of a `pld`, whose transforms add up as the processor
 //! likes, is not of this ledger.
 //!
 //! What it cannot see: a ledger that was rewritten as a whole, or cut off after an entry, has a chain of its
@@ -25,6 +25,7 @@ use conclave_privacy::quantity::FilterOrder;
 use serde::Serialize;
 
 use crate::backend::{FileKind, check_integrity};
+use crate::book::Replay;
 use crate::certificate::CampaignFigures;
 use crate::chain::Head;
 use crate::error::{Fault, LedgerError, Result};
@@ -55,8 +56,6 @@ pub struct Verification {
     pub adjacency: Option<&'static str>,
     /// Each account, in the order of their opening.
     pub accounts: Vec<VerifiedAccount>,
-    /// Each campaign's figures, worked out anew from its terms; none unless all is well.
-    pub campaigns: Vec<CampaignFigures>,
     /// The hash of the newest good entry.
     pub head: Head,
     /// The first thing that is wrong.
@@ -91,19 +90,33 @@ pub struct VerifiedAccount {
 /// Damage is a result, not an error: `valid` is false and `first_bad` says where. Errors are left for a file
 /// that is missing, unreadable or not a ledger at all.
 pub fn verify(path: &Path) -> Result<Verification> {
+    Ok(verify_state(path)?.0)
+}
+
+/// The same, and the figures of each campaign, worked out anew from its terms; none unless all is well.
+///
+/// Takes a search of a fraction of a second for each kind of terms.
+pub fn verify_figures(path: &Path) -> Result<(Verification, Vec<CampaignFigures>)> {
+    let (verification, ledger) = verify_state(path)?;
+    let figures = ledger.map_or(Ok(Vec::new()), |ledger| CampaignFigures::of_all(ledger.state.campaigns()));
+    Ok((verification, figures?))
+}
+
+/// What was found, and what all entries lead to if nothing is wrong.
+fn verify_state(path: &Path) -> Result<(Verification, Option<Replay>)> {
     let copy = PrivateCopy::of(path, FileKind::Ledger)?;
     let mut good = Verification::of(&[], None);
     let checked = check(&copy, path, &mut good);
     match checked {
-        Ok(()) => Ok(good),
+        Ok(ledger) => Ok((good, Some(ledger))),
         Err(LedgerError::Corrupt { fault, .. }) => {
-            Ok(Verification { valid: false, first_bad: Some(fault), ..good })
+            Ok((Verification { valid: false, first_bad: Some(fault), ..good }, None))
         }
         Err(error) => Err(error),
     }
 }
 
-fn check(copy: &PrivateCopy, path: &Path, good: &mut Verification) -> Result<()> {
+fn check(copy: &PrivateCopy, path: &Path, good: &mut Verification) -> Result<Replay> {
     let mut records = Vec::new();
     let connection = copy.open()?;
     let ledger = replay(&connection, path, &mut |ledger, row, _| {
@@ -125,8 +138,7 @@ fn check(copy: &PrivateCopy, path: &Path, good: &mut Verification) -> Result<()>
     let version = ledger.state.created().map_or(0, |created| created.schema);
     pages::check(&copy.bytes()?, &records, version)
         .map_err(|fault| LedgerError::Corrupt { path: path.to_owned(), fault })?;
-    good.campaigns = ledger.state.campaigns().map(CampaignFigures::of).collect::<Result<_>>()?;
-    Ok(())
+    Ok(ledger)
 }
 
 impl Verification {
@@ -148,7 +160,6 @@ impl Verification {
             unit: largest.map(|terms| terms.unit.name()),
             adjacency: largest.map(|terms| terms.adjacency.name()),
             accounts: verified,
-            campaigns: Vec::new(),
             head: Head::GENESIS,
             first_bad: None,
         }

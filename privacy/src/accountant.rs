@@ -47,11 +47,15 @@ pub trait Accountant {
     /// ε at `delta` for all that was added; it errs as [`Accountant::direction`] says.
     fn loss(&self, delta: Delta) -> Loss;
 
-    /// Whether its result is the same for all votes, so that it may be published.
-    fn publishable(&self) -> bool;
+    /// Whether its result is the same for all votes, so that it may be published. Events know of no votes, so it is.
+    fn publishable(&self) -> bool {
+        true
+    }
 
-    /// Where its result lies beside the loss that it is about.
-    fn direction(&self) -> Direction;
+    /// Where its result lies beside the loss that it is about: events are priced from above.
+    fn direction(&self) -> Direction {
+        Direction::UpperBound
+    }
 }
 
 /// Where a result lies beside what it is about.

@@ -176,7 +176,11 @@ fn accounts_of(
         sum.add(costs);
         advance();
         for _ in question.checkpoints.iter().filter(|&&checkpoint| checkpoint == row + 1) {
-            accounts.push(sum.account()?);
+            let account = sum.account();
+            let named = |refusal| {
+                if out_of_reach(&refusal) { too_little_noise(&question.mechanism) } else { refusal }
+            };
+            accounts.push(account.map_err(named)?);
         }
     }
     Ok((accounts, curves))
@@ -205,6 +209,16 @@ pub(crate) fn check_votes(votes: &[VoteCounts]) -> Result<(), Error> {
         Some(found) => Err(Error::Length { field: "a row of votes", found, expected }),
         None => Ok(()),
     }
+}
+
+/// Whether an accountant refused because the loss is beyond what it can write down.
+fn out_of_reach(refusal: &Error) -> bool {
+    matches!(
+        refusal,
+        Error::CostOverflow { .. }
+            | Error::NotFinite { field: "mu", .. }
+            | Error::OutOfRange { field: "mu", .. }
+    )
 }
 
 /// The account of `queries` queries before any vote is cast, by an accountant whose prices do not depend on votes.

@@ -21,7 +21,7 @@ pub enum Error {
         fix: &'static str,
     },
     /// A number was outside the range of its quantity.
-    #[error("{field} is {value}, out of range: {fix}")]
+    #[error("{field} is {}, out of range: {fix}", written(*value))]
     OutOfRange {
         /// The quantity.
         field: &'static str,
@@ -204,6 +204,11 @@ pub enum Error {
         /// What the operating system said.
         reason: String,
     },
+}
+
+/// A number as people write it: one with hundreds of digits has an exponent.
+fn written(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e16).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }
 
 #[cfg(test)]

@@ -95,8 +95,7 @@ impl PrivacyEvent {
             Self::LaplaceHistogram { scale, ref moved }
             | Self::GaussianHistogram { sigma: scale, ref moved } => {
                 self.check_moved(moved, sensitivity, "zcdp")?;
-                let (steps, votes) = (u128::from(scale.steps()), 2 * u32::from(scale.lattice().bits()));
-                return Rho::ratio_up("price", moved.l2_square(), votes, 2 * steps * steps);
+                return moved.rho(scale);
             }
             Self::SanitisedCost { .. } => {
                 let fix = "use an account that bounds the orders up to some order below 1/(2 beta)";

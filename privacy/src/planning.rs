@@ -22,7 +22,7 @@ use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Epsilon, FilterOrder, Lattice, NoiseScale, Rho, Scale};
 use crate::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use libm::{ceil, sqrt};
-use search::Search;
+use search::{Choice, Search};
 use vote_model::{Expected, Shape};
 
 /// What is planned for.
@@ -152,15 +152,18 @@ fn within_budget(
     let mut mechanisms = vec![NoisyVote::GnMax { sigma }];
     mechanisms.extend(scale.map(|scale| NoisyVote::LnMax { scale }));
     let search = Search::new(target, cap.to_f64_up(), teachers, shapes);
-    let plain = Expected::of(&NoisyVote::GnMax { sigma }, shapes).right() * f64::from(target.queries);
+    let right = |mechanism: &NoisyVote| Expected::of(mechanism, shapes).right();
+    let tested = |choice: Choice| confident(target, cap, choice, shapes);
     // A threshold that answers no more questions right than none does is worse than none; those after it are there for being surer.
-    let best = search.best().filter(|best| best.right > plain);
-    let taken = best.map(|best| best.threshold);
+    let best = search.best().map(|choice| Ok::<_, Error>((choice.threshold, tested(choice)?))).transpose()?;
+    let best = best.and_then(|(threshold, mechanism)| Some((threshold, mechanism?)));
+    let best = best.filter(|(_, mechanism)| right(mechanism) > right(&NoisyVote::GnMax { sigma }));
+    let taken = best.map(|(threshold, _)| threshold);
+    mechanisms.extend(best.map(|(_, mechanism)| mechanism));
     let others = THRESHOLDS.map(|share| (f64::from(teachers) * share).round());
     let others = others.into_iter().filter(|threshold| Some(*threshold) != taken);
-    for choice in best.into_iter().chain(others.filter_map(|threshold| search.test_at(threshold))) {
-        let sigma1 = readable(Scale::new(choice.sigma1)?)?;
-        mechanisms.extend(confident(target, cap, (choice.threshold, sigma1), shapes)?);
+    for choice in others.filter_map(|threshold| search.test_at(threshold)) {
+        mechanisms.extend(tested(choice)?);
     }
     Ok(mechanisms)
 }
@@ -169,9 +172,10 @@ fn within_budget(
 fn confident(
     target: &Target,
     cap: Rho,
-    (threshold, sigma1): (f64, Scale),
+    Choice { threshold, sigma1, .. }: Choice,
     shapes: &[Shape],
 ) -> Result<Option<NoisyVote>, Error> {
+    let sigma1 = readable(Scale::new(sigma1)?)?;
     let with = |sigma2| NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
     // How many answers there are does not depend on the noise on the counts.
     let answers = whole(Expected::of(&with(sigma1), shapes).answered * f64::from(target.queries));

@@ -24,6 +24,7 @@
 //! moves d votes ([`Sensitivity::copied`]); a vote that weighs w moves counts by w ([`Sensitivity::weighing`]).
 
 use crate::Error;
+use crate::quantity::{NoiseScale, Rho};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -148,9 +149,20 @@ impl HistogramSensitivity {
     }
 
     /// Whether it is of the unit and the adjacency of `sensitivity`, and if of votes, of as many with the same weight.
-    pub fn protects_as(&self, sensitivity: &Sensitivity) -> bool {
+    pub(crate) fn protects_as(&self, sensitivity: &Sensitivity) -> bool {
         let votes = self.votes.is_none_or(|votes| votes == *sensitivity);
         votes && (self.unit, self.adjacency) == (sensitivity.unit(), sensitivity.adjacency())
+    }
+
+    /// ρ of noise of this `scale` on every count, Laplace or Gaussian, rounded up: Σv²/2 in squared scales.
+    pub(crate) fn rho(&self, scale: NoiseScale) -> Result<Rho, Error> {
+        let steps = u128::from(scale.steps());
+        Rho::ratio_up("price", self.l2_square, 2 * u32::from(scale.lattice().bits()), 2 * steps * steps)
+    }
+
+    /// Pure ε of Laplace noise of this `scale` on every count, rounded up: Σ|v| in scales.
+    pub(crate) fn pure_epsilon(&self, scale: NoiseScale) -> Result<Rho, Error> {
+        Rho::ratio_up("epsilon", self.l1.into(), scale.lattice().bits().into(), scale.steps().into())
     }
 
     /// The most by which all counts together change.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use conclave_attack_harness::report::{Limit, Measurement};
 
-use crate::simulate::report::{Axes, Line, Point, escape, line_chart};
+use crate::simulate::report::{Axes, Line, Point, capitalised, escape, line_chart};
 
 /// The measurements of one measure, in the order in which they were made.
 type Measure<'a> = Vec<&'a Measurement>;
@@ -22,9 +22,11 @@ pub(super) fn measures(measurements: &[Measurement]) -> Vec<Vec<Measure<'_>>> {
     }
     let mut figures: Vec<Vec<Measure<'_>>> = Vec::new();
     for measure in measures {
-        match figures.iter_mut().find(|figure| comparable(&figure[0], &measure)) {
-            Some(figure) if figure.len() < TOGETHER_MAX => figure.push(measure),
-            _ => figures.push(vec![measure]),
+        let room =
+            |figure: &&mut Vec<Measure<'_>>| figure.len() < TOGETHER_MAX && comparable(&figure[0], &measure);
+        match figures.iter_mut().find(room) {
+            Some(figure) => figure.push(measure),
+            None => figures.push(vec![measure]),
         }
     }
     figures
@@ -64,7 +66,11 @@ pub(super) fn figure(together: &[Measure<'_>], captions: &BTreeMap<&'static str,
     let mut words: Vec<String> = Vec::new();
     for name in &names {
         let Some(caption) = captions.get(name).filter(|caption| !caption.is_empty()) else { continue };
-        words.push(if names.len() == 1 { caption.clone() } else { format!("{}: {caption}", capital(name)) });
+        words.push(if names.len() == 1 {
+            caption.clone()
+        } else {
+            format!("{}: {caption}", capitalised(name))
+        });
     }
     if names.len() > 1 && together.iter().flatten().any(|one| interval(one).is_some()) {
         words.push("Small figures: the 95 % interval.".to_owned());
@@ -161,11 +167,6 @@ const fn limit_in_words(limit: Limit) -> (&'static str, &'static str) {
 /// A figure as people write it.
 fn written(of: &Measurement, value: f64) -> String {
     if of.share { format!("{:.1} %", value * 100.0) } else { format!("{value:.3}") }
-}
-
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -43,9 +43,15 @@ pub fn run(args: BudgetArgs, console: &Console) -> Result<Exit, Fault> {
 /// The library names a quantity; whoever typed it knows the flag.
 fn by_flag(fault: Fault) -> Fault {
     let flags = ["sigma", "sigma1", "scale", "threshold", "at", "teachers", "classes", "queries"];
-    let field =
-        if flags.contains(&fault.field.as_str()) { format!("--{}", fault.field) } else { fault.field };
-    Fault { field, ..fault }
+    if !flags.contains(&fault.field.as_str()) {
+        return fault;
+    }
+    let field = format!("--{}", fault.field);
+    let message = match fault.message.strip_prefix(&format!("{} ", fault.field)) {
+        Some(rest) => format!("{field} {rest}"),
+        None => fault.message,
+    };
+    Fault { field, message, ..fault }
 }
 
 /// A mechanism that votes can be priced under: those of campaigns, and those that only the library draws.

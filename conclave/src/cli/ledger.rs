@@ -9,7 +9,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use conclave_ledger::{LedgerError, Snapshot, Verification, export, verify};
+use conclave_ledger::certificate::CampaignFigures;
+use conclave_ledger::{LedgerError, Snapshot, Verification, export, verify_figures};
 use serde::Serialize;
 
 use super::{Console, Exit, Fault};
@@ -75,12 +76,14 @@ pub fn run(args: LedgerArgs, console: &Console) -> Result<Exit, Fault> {
 struct Verified<'a> {
     #[serde(flatten)]
     found: &'a Verification,
+    /// Worked out anew; none unless all is well.
+    campaigns: &'a [CampaignFigures],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Fault>,
 }
 
 fn run_verify(ledger: &Path, console: &Console) -> Result<Exit, Fault> {
-    let found = verify(ledger)?;
+    let (found, campaigns) = verify_figures(ledger)?;
     let fault = found.first_bad.as_ref().map(|bad| {
         let entry = bad.entry.map_or_else(|| "file".to_owned(), |entry| format!("entry {entry}"));
         Fault::new(
@@ -92,13 +95,14 @@ fn run_verify(ledger: &Path, console: &Console) -> Result<Exit, Fault> {
             "trust nothing from this entry on; restore a good copy",
         )
     });
-    console.result(|| words_of(&found, ledger), &Verified { found: &found, error: fault.as_ref() })?;
+    let told = Verified { found: &found, campaigns: &campaigns, error: fault.as_ref() };
+    console.result(|| words_of(&found, &campaigns, ledger), &told)?;
     let Some(fault) = fault else { return Ok(Exit::Done) };
     console.note(&format!("conclave: {fault}"));
     Ok(fault.exit)
 }
 
-fn words_of(found: &Verification, ledger: &Path) -> String {
+fn words_of(found: &Verification, campaigns: &[CampaignFigures], ledger: &Path) -> String {
     if !found.valid {
         return format!("NOT VALID  {}: the first {} entries are good\n", ledger.display(), found.entries);
     }
@@ -113,9 +117,9 @@ fn words_of(found: &Verification, ledger: &Path) -> String {
         lines.push(format!("  Guarantee  ε = {} ({terms}): that of the cap", figure_up(cap)));
         lines.push(format!("  Spent      ε = {} ({terms}): after the fact", figure_up(spent)));
     }
-    for campaign in &found.campaigns {
+    for campaign in campaigns {
         lines.push(format!(
-            "  Campaign   {}: {} answers fitted when it opened; worked out again from its terms, these alone would be",
+            "  Campaign   {}: for the {} answers that fitted when it opened, worked out again from its terms:",
             campaign.campaign, campaign.answers_that_fit
         ));
         lines.extend(campaign.figures.iter().map(|figure| format!("             {figure}")));

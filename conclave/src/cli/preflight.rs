@@ -18,7 +18,8 @@ use crate::preflight::{Preflight, aggregator, student, teacher};
 /// Look at everything that a role needs before it is started: kit, address, disk, ledger, peers, clocks, digests
 ///
 /// Nothing is changed. Each problem is told with its field, its value and how to put it right; the exit status is that of
-/// the first: 2 for settings, kit or machine, 4 for a ledger that does not verify, 5 for a peer that is missing.
+/// the first: 1 for a book that another process has open, 2 for settings, kit or machine, 4 for a ledger that does not verify, 5 for a
+/// peer that is missing. A role that runs here already is no problem.
 #[derive(Debug, clap::Args)]
 pub struct PreflightArgs {
     /// Which role: teacher, aggregator or student
@@ -56,7 +57,7 @@ pub fn run(args: &PreflightArgs, console: &Console) -> Result<Exit, Fault> {
                 },
             }
         };
-        let looked = shutdown.run_until_cancelled(looking).await;
+        let looked = Box::pin(shutdown.run_until_cancelled(looking)).await;
         looked.ok_or_else(|| Failure::interrupted("nothing was changed; look again"))
     })?;
     console.result(|| flight.in_words(), &flight)?;

@@ -82,8 +82,19 @@ pub async fn listen(flight: &mut Preflight, field: &'static str, address: Socket
     let in_use = is_in_use(&source);
     let mut fault = Fault::from(ServiceError::listening(field, address, source));
     if in_use && health::look(address, kit).await.is_ok() {
-        fault.message = format!("{field} {address}: a process with this kit listens there, on other files");
-        "stop it, or give the settings that it runs with".clone_into(&mut fault.fix);
+        let (who, fix) = if kit.is_some() {
+            (
+                "a process with this kit listens there, on other files",
+                "stop it, or give the settings that it runs with",
+            )
+        } else {
+            (
+                "a process without a kit listens there, which may be this role itself",
+                "nothing, if it is; otherwise stop it, or choose another port",
+            )
+        };
+        fault.message = format!("{field} {address}: {who}");
+        fix.clone_into(&mut fault.fix);
     }
     flight.problem("listen", fault);
 }

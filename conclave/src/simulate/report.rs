@@ -19,6 +19,7 @@ pub use data::{
 };
 
 pub(crate) use markup::escape;
+pub(crate) use outline::capitalised;
 pub(crate) use plot::{Axes, Line, Point, line_chart};
 pub use words::up as figure_up;
 

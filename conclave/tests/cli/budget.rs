@@ -282,7 +282,7 @@ fn what_has_no_meaning_is_refused_with_the_way_out() {
         }
     }
     let wide = scratch.file("wide.csv", vec!["0"; 1_000_001].join(",").as_bytes());
-    assert!(with(&wide, &gnmax).contains("classes is 1000001"));
+    assert!(with(&wide, &gnmax).contains("--classes is 1000001"));
 }
 
 #[test]
@@ -445,7 +445,10 @@ fn a_plan_is_for_the_truth_that_a_model_knows_and_for_whom_it_is_to_protect() {
         let error = json(&output)["error"].to_string();
         assert!(error.contains(words), "{error} without {words}");
     };
-    refused(&["--classes", "4", "--vote-model", &model, "--truth"], "3 classes before the true one");
+    refused(
+        &["--classes", "4", "--vote-model", &model, "--truth"],
+        "leave out --truth if the last column is a class",
+    );
     let wrong = scratch.file("wrong.csv", b"90,5,5,0\n80,15,5,3\n");
     refused(&["--classes", "3", "--vote-model", &wrong, "--truth"], "from 0 to 2");
     refused(&["--classes", "3", "--unit", "person"], "record, subject:2 or organisation:25");

@@ -5,14 +5,12 @@
 //! enforces. They follow from the campaign's terms, which are under the chain: whoever holds a ledger can work them out again, and
 //! [`verify`](crate::verify::verify) does.
 
-use std::f64::consts::SQRT_2;
-
 use conclave_privacy::accountant::{Direction, rho_to_epsilon, rho_to_epsilon_within};
 use conclave_privacy::analysis::{AccountantName, InAdvance};
 use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::mechanism::Mechanism;
-use conclave_privacy::pld::{FixedPlan, PlannedNoise};
-use conclave_privacy::quantity::{NoiseScale, Rho, Scale};
+use conclave_privacy::quantity::{Delta, FilterOrder, NoiseScale, Rho, Scale};
+use conclave_privacy::unit::Sensitivity;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -48,13 +46,48 @@ pub struct CampaignFigures {
 }
 
 impl CampaignFigures {
-    /// Worked out from the terms of `campaign`.
-    pub(crate) fn of(campaign: &CampaignState) -> Result<Self> {
-        let answers_that_fit = answers_that_fit(campaign);
+    /// Worked out from the terms of each campaign, in their order. Exact worst cases are searched, so equal terms are worked out once.
+    pub(crate) fn of_all<'a>(campaigns: impl Iterator<Item = &'a CampaignState>) -> Result<Vec<Self>> {
+        let mut known: Vec<(Said<'a>, Vec<Figure>)> = Vec::new();
+        campaigns
+            .map(|campaign| {
+                let said = Said::of(campaign)?;
+                let earlier = known.iter().find(|(other, _)| *other == said);
+                let figures = if let Some((_, figures)) = earlier {
+                    figures.clone()
+                } else {
+                    let figures = figures(&said)?;
+                    known.push((said, figures.clone()));
+                    figures
+                };
+                let answers_that_fit = answers_that_fit(campaign);
+                Ok(Self { campaign: campaign.terms().key.clone(), answers_that_fit, figures })
+            })
+            .collect()
+    }
+}
+
+/// All that the figures of a campaign depend on.
+#[derive(PartialEq)]
+struct Said<'a> {
+    mechanism: &'a Mechanism,
+    sensitivity: Sensitivity,
+    delta: Delta,
+    filter_order: FilterOrder,
+    price: Rho,
+    answers: u64,
+}
+
+impl<'a> Said<'a> {
+    fn of(campaign: &'a CampaignState) -> Result<Self> {
+        let terms = campaign.terms();
         Ok(Self {
-            campaign: campaign.terms().key.clone(),
-            answers_that_fit,
-            figures: figures(campaign, answers_that_fit)?,
+            mechanism: &terms.mechanism,
+            sensitivity: terms.sensitivity()?,
+            delta: terms.delta,
+            filter_order: terms.filter_order,
+            price: campaign.price(),
+            answers: answers_that_fit(campaign),
         })
     }
 }
@@ -64,90 +97,78 @@ fn answers_that_fit(campaign: &CampaignState) -> u64 {
     (campaign.sub_cap().units() / campaign.price().units().max(1)).min(campaign.terms().queries_max)
 }
 
-/// The figures for these many answers.
-fn figures(campaign: &CampaignState, answers: u64) -> Result<Vec<Figure>> {
-    let terms = campaign.terms();
-    let sensitivity = terms.sensitivity()?;
+/// The figures of the answers that fit.
+fn figures(said: &Said<'_>) -> Result<Vec<Figure>> {
+    let Said { sensitivity, delta, answers, .. } = *said;
     let most = |price: Rho| price.checked_mul(answers).unwrap_or(Rho::MAX);
-    let published = terms.mechanism.worst_case(&sensitivity)?;
+    let published = said.mechanism.worst_case(&sensitivity)?;
     let mut figures = vec![
         adaptive(
             "ledger",
-            rho_to_epsilon_within(most(campaign.price()), terms.delta, terms.filter_order),
+            rho_to_epsilon_within(most(said.price), delta, said.filter_order),
             "what is charged for so many answers, whichever they are and however they are chosen",
         ),
         adaptive(
             "zcdp",
-            rho_to_epsilon(most(published), terms.delta),
+            rho_to_epsilon(most(published), delta),
             "the same by published prices, which bound every Renyi order",
         ),
     ];
     let votes = |scale: NoiseScale| Scale::new(scale.votes());
-    let moves = f64::from(sensitivity.shift());
-    let gaussian = |scale: NoiseScale, shift: f64| -> Result<PlannedNoise> {
-        Ok(PlannedNoise::Gaussian { scale: votes(scale)?, shift, times: answers as f64 })
-    };
-    let (mechanism, plan) = match &terms.mechanism {
-        Mechanism::GnMax(gnmax) => (
-            NoisyVote::GnMax { sigma: votes(gnmax.sigma())? },
-            vec![gaussian(gnmax.sigma(), SQRT_2 * moves)?],
-        ),
+    let (mechanism, fine) = match said.mechanism {
+        Mechanism::GnMax(gnmax) => {
+            let sigma = gnmax.sigma();
+            (NoisyVote::GnMax { sigma: votes(sigma)? }, is_fine(sigma))
+        }
         Mechanism::ConfidentGnMax(confident) => {
             let (sigma1, sigma2) = (confident.sigma1(), confident.sigma2());
-            let mechanism = NoisyVote::ConfidentGnMax {
-                // What is charged in advance does not depend on it.
-                threshold: 0.0,
-                sigma1: votes(sigma1)?,
-                sigma2: votes(sigma2)?,
-            };
-            (mechanism, vec![gaussian(sigma1, moves)?, gaussian(sigma2, SQRT_2 * moves)?])
+            // What is charged in advance does not depend on the threshold.
+            let (threshold, fine) = (0.0, is_fine(sigma1) && is_fine(sigma2));
+            (NoisyVote::ConfidentGnMax { threshold, sigma1: votes(sigma1)?, sigma2: votes(sigma2)? }, fine)
         }
-        Mechanism::LnMax(lnmax) => (NoisyVote::LnMax { scale: votes(lnmax.scale())? }, Vec::new()),
+        Mechanism::LnMax(lnmax) => {
+            let scale = lnmax.scale();
+            (NoisyVote::LnMax { scale: votes(scale)? }, is_fine(scale))
+        }
     };
-    let fine = match &terms.mechanism {
-        Mechanism::GnMax(gnmax) => is_fine(gnmax.sigma()),
-        Mechanism::ConfidentGnMax(confident) => is_fine(confident.sigma1()) && is_fine(confident.sigma2()),
-        Mechanism::LnMax(lnmax) => is_fine(lnmax.scale()),
-    };
-    // A loss beyond what an accountant's figures reach has none there: the ledger is as valid as before.
-    let of_plan = if plan.is_empty() || !fine { None } else { FixedPlan::new(&plan).ok() };
-    if let Some(plan) = of_plan {
-        let holds =
-            "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Gaussian noise";
-        let epsilon = plan.epsilon(terms.delta);
-        figures.push(Figure { covers: FIXED_PLAN, ..adaptive("gaussian", epsilon, holds) });
-    }
-    let (delta, queries) = (terms.delta, answers);
-    let plan = InAdvance { mechanism, sensitivity, delta, queries, answers };
-    let continuous = |name| matches!(name, AccountantName::ExactWorstCase | AccountantName::Pld);
-    let accounts = plan.accounts().unwrap_or_default().into_iter();
-    for (name, loss) in accounts.filter(|(name, _)| fine || !continuous(*name)) {
-        let (covers, holds) = match name {
-            AccountantName::Rdp => (ADAPTIVE, "published Renyi costs of so many answers, at most: any use"),
-            AccountantName::ExactWorstCase => (
+    let plan = InAdvance { mechanism, sensitivity, delta, queries: answers, answers };
+    for (name, loss) in plan.accounts()? {
+        let (accountant, covers, holds) = match name {
+            AccountantName::Rdp => {
+                (name.as_str(), ADAPTIVE, "published Renyi costs of so many answers, at most: any use")
+            }
+            AccountantName::ExactWorstCase if fine => (
+                name.as_str(),
                 ADAPTIVE,
                 "the exact worst case over all votes at one Renyi order: any use, of continuous noise",
             ),
-            AccountantName::Pure => (ADAPTIVE, "any use, with delta 0"),
-            AccountantName::Advanced => {
-                (ADAPTIVE, "as many randomised responses: any questions, their number fixed beforehand")
-            }
-            AccountantName::Pld if matches!(mechanism, NoisyVote::LnMax { .. }) => (
+            AccountantName::Pure => (name.as_str(), ADAPTIVE, "any use, with delta 0"),
+            AccountantName::Advanced => (
+                name.as_str(),
+                ADAPTIVE,
+                "as many randomised responses: any questions, their number fixed beforehand",
+            ),
+            AccountantName::Gdp if fine => (
+                "gaussian",
+                FIXED_PLAN,
+                "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Gaussian noise",
+            ),
+            AccountantName::Pld if fine && matches!(mechanism, NoisyVote::LnMax { .. }) => (
+                name.as_str(),
                 FIXED_PLAN,
                 "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Laplace noise",
             ),
-            // The figures above say as much.
+            // The figures above say as much, or the lattice is too coarse for it.
             _ => continue,
         };
         // More than the rounding of scales from whole steps.
         let epsilon = loss.epsilon * (1.0 + 1e-12);
-        figures.push(Figure { covers, order: loss.order, ..adaptive(name.as_str(), epsilon, holds) });
+        figures.push(Figure { covers, order: loss.order, ..adaptive(accountant, epsilon, holds) });
     }
     Ok(figures)
 }
 
-/// Whether figures of continuous noise may stand for what is drawn: on a coarser lattice it tells more than they say (14.94 for 16.00, at a
-/// scale of two steps), on this one less than their last digit.
+/// Whether figures of continuous noise may stand for what is drawn, which tells more than they say on a coarse lattice.
 const fn is_fine(scale: NoiseScale) -> bool {
     scale.steps() >= STEPS_MIN
 }

@@ -14,7 +14,7 @@
 //! Both round towards more loss: probabilities up, by a bound on the error of the recurrence that makes them.
 
 use super::pure::{self, PureAccountant};
-use super::{Accountant, Direction, Loss};
+use super::{Accountant, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
@@ -61,14 +61,6 @@ impl Accountant for AdvancedAccountant {
         // As if all cost what the dearest costs: optimal if they do, and now and then the less of the two if they do not.
         let alike = advanced_epsilon(largest, times, delta);
         Loss::off_grid(alike.min(of_different(&steps, delta)).min(self.basic.loss(delta).epsilon), None)
-    }
-
-    fn publishable(&self) -> bool {
-        true
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::UpperBound
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pure ε-DP by basic composition (Dwork, McSherry, Nissim and Smith 2006).
 
-use super::{Accountant, Direction, Loss};
+use super::{Accountant, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
@@ -37,14 +37,6 @@ impl Accountant for PureAccountant {
     fn loss(&self, _delta: Delta) -> Loss {
         Loss::off_grid(self.epsilon_units.to_f64_up(), None)
     }
-
-    fn publishable(&self) -> bool {
-        true
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::UpperBound
-    }
 }
 
 /// ε of one `event`, rounded up; refuses Gaussian noise in the name of `accountant`.
@@ -59,8 +51,7 @@ pub(super) fn epsilon(
         | PrivacyEvent::GumbelNoisyMax { scale } => scale,
         PrivacyEvent::LaplaceHistogram { scale, ref moved } => {
             event.check_moved(moved, sensitivity, accountant)?;
-            let bits = scale.lattice().bits();
-            return Rho::ratio_up("epsilon", moved.l1().into(), bits.into(), scale.steps().into());
+            return moved.pure_epsilon(scale);
         }
         PrivacyEvent::GaussianNoisyMax { .. }
         | PrivacyEvent::GaussianHistogram { .. }

@@ -15,7 +15,7 @@
 //! Values are doubles, rounded up.
 
 use super::conversion::rdp_to_epsilon;
-use super::{Accountant, Conversion, Direction, Loss};
+use super::{Accountant, Conversion, Loss};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, RdpCurve, RdpOrder};
@@ -118,13 +118,5 @@ impl Accountant for RdpAccountant {
 
     fn loss(&self, delta: Delta) -> Loss {
         rdp_to_epsilon(&self.curve, delta, self.conversion)
-    }
-
-    fn publishable(&self) -> bool {
-        true
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::UpperBound
     }
 }

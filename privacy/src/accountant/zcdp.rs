@@ -1,7 +1,7 @@
 //! Zero-concentrated DP (Bun and Steinke 2016): one ρ, added up in the same whole units as the ledger.
 
 use super::conversion::rho_to_loss;
-use super::{Accountant, Conversion, Direction, Loss, rho_to_epsilon_classic};
+use super::{Accountant, Conversion, Loss, rho_to_epsilon_classic};
 use crate::Error;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
@@ -43,13 +43,5 @@ impl Accountant for ZcdpAccountant {
             Conversion::Tight => rho_to_loss(self.rho, delta),
             Conversion::Classic => Loss::off_grid(rho_to_epsilon_classic(self.rho, delta), None),
         }
-    }
-
-    fn publishable(&self) -> bool {
-        true
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::UpperBound
     }
 }

@@ -1,6 +1,6 @@
 //! Every account that rests on noise alone, for queries that are not asked yet.
 
-use super::{AccountantName, Answered, Question, account_in_advance, default_orders};
+use super::{AccountantName, Answered, Question, account_in_advance, default_orders, out_of_reach};
 use crate::Error;
 use crate::accountant::{Conversion, Loss};
 use crate::data_dependent::NoisyVote;
@@ -48,7 +48,7 @@ impl InAdvance {
             let question = if name == AccountantName::ExactWorstCase { &searched } else { &question };
             match loss(name, question) {
                 Ok(loss) => Some(Ok((name, loss))),
-                Err(Error::CostOverflow { .. }) => None,
+                Err(refusal) if out_of_reach(&refusal) => None,
                 Err(refusal) => Some(Err(refusal)),
             }
         };

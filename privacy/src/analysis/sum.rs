@@ -1,6 +1,6 @@
 //! The sum of what queries cost, by each accountant in its own measure.
 
-use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING, too_little_noise};
+use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING};
 use crate::Error;
 use crate::accountant::Conversion;
 use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
@@ -91,13 +91,7 @@ impl<'a> Sum<'a> {
     pub(super) fn account(&self) -> Result<Account, Error> {
         let by_votes =
             self.confident() && matches!(self.question.answered, Answered::Expected | Answered::Joint);
-        let loss = self.loss().map_err(|refusal| match refusal {
-            Error::CostOverflow { .. } => too_little_noise(&self.question.mechanism),
-            Error::NotFinite { field: "mu", .. } | Error::OutOfRange { field: "mu", .. } => {
-                too_little_noise(&self.question.mechanism)
-            }
-            other => other,
-        })?;
+        let loss = self.loss()?;
         Ok(Account {
             accountant: self.accountant,
             queries: self.queries,

@@ -83,9 +83,7 @@ impl NoisyHistogram {
 
     /// The price of the release in zCDP, for the whole campaign; data-independent, rounded up.
     pub fn price(&self, sensitivity: &HistogramSensitivity) -> Result<Rho, Error> {
-        let steps = u128::from(self.scale().steps());
-        let shift = 2 * u32::from(self.scale().lattice().bits());
-        Rho::ratio_up("price", sensitivity.l2_square(), shift, 2 * steps * steps)
+        sensitivity.rho(self.scale())
     }
 
     /// The pure ε of the release in nats, rounded up. Refuses Gaussian noise, which has none.
@@ -94,13 +92,7 @@ impl NoisyHistogram {
             let (event, fix) = ("Gaussian noise", "use zcdp, or Laplace noise");
             return Err(Error::UnsupportedEvent { accountant: "pure", event, fix });
         };
-        let epsilon = Rho::ratio_up(
-            "epsilon",
-            sensitivity.l1().into(),
-            scale.lattice().bits().into(),
-            scale.steps().into(),
-        )?;
-        Ok(epsilon.to_f64_up())
+        Ok(sensitivity.pure_epsilon(scale)?.to_f64_up())
     }
 }
 

@@ -105,11 +105,6 @@ impl PublicVotes {
         self.rows[0].classes()
     }
 
-    /// Whether it has the true labels.
-    pub const fn knows_the_truth(&self) -> bool {
-        self.truth.is_some()
-    }
-
     /// Rows that no expectation tells apart, once, with how many there are: same counts in another order.
     pub(super) fn shapes(&self) -> Vec<Shape> {
         let mut rows: BTreeMap<(Vec<u64>, Option<u64>), (usize, f64)> = BTreeMap::new();

@@ -14,7 +14,7 @@ use super::grid::GridLaw;
 use super::{FixedPlan, Parts, PlannedNoise};
 use crate::Error;
 use crate::numerics::{log_normal_cdf, normal_cdf};
-use crate::quantity::{Delta, Mu};
+use crate::quantity::{Delta, Epsilon, Mu};
 use libm::{ceil, exp, expm1, log};
 
 /// A lower bound on what a plan loses.
@@ -73,8 +73,9 @@ impl PlanFloor {
         0.0
     }
 
-    /// A lower bound on δ at `epsilon` >= 0.
-    pub fn delta(&self, epsilon: f64) -> f64 {
+    /// A lower bound on δ at `epsilon`.
+    pub fn delta(&self, epsilon: Epsilon) -> f64 {
+        let epsilon = epsilon.get();
         let Some((step, masses)) = &self.mixed else { return self.gaussian_delta(epsilon) };
         // Losses are within units in the last place of whole steps.
         let epsilon = epsilon * (1.0 + ROUNDING) + ROUNDING;

@@ -2,7 +2,7 @@
 
 use crate::data_dependent::{ANALYST, orders, scale};
 use crate::published_votes::votes_of;
-use crate::vectors::stated;
+use crate::vectors::{Epsilons, stated};
 use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::pld::gaussian_epsilon;

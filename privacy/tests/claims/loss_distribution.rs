@@ -6,6 +6,8 @@ use conclave_privacy::Error;
 use conclave_privacy::accountant::{
     Accountant, AdvancedAccountant, Conversion, PureAccountant, RdpAccountant, ZcdpAccountant,
 };
+use conclave_privacy::analysis::InAdvance;
+use conclave_privacy::data_dependent::NoisyVote;
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::pld::{FixedPlan, PlanFloor, PlannedNoise};
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale};
@@ -158,7 +160,7 @@ fn the_floor_of_a_plan_and_its_ceiling_hold_the_truth_between_them_and_little_el
             assert!(found <= exact && found >= exact * (1.0 - 1e-9), "{name}: {found}, not {exact}");
         }
         for (epsilon, above) in &case.pessimistic.delta_for_eps {
-            let found = floor.delta(*epsilon);
+            let found = floor.delta(Epsilon::new(*epsilon).unwrap());
             assert!(found <= above * (1.0 + 1e-12) + 1e-300, "{name}, {epsilon}: {found} above {above}");
         }
     }
@@ -193,7 +195,7 @@ fn the_floor_of_mixed_noise_is_below_its_truth() {
     let (least, most) = (floor.epsilon(delta), ceiling.epsilon(delta));
     assert!(least <= most && least > most - 51.0 * FixedPlan::GRID, "{least} to {most}");
     let nothing = PlanFloor::new(&[]).unwrap();
-    assert_eq!((nothing.epsilon(delta), nothing.delta(0.0)), (0.0, 0.0));
+    assert_eq!((nothing.epsilon(delta), nothing.delta(Epsilon::new(0.0).unwrap())), (0.0, 0.0));
 }
 
 fn one_move() -> Sensitivity {
@@ -299,6 +301,24 @@ fn discrete_gaussian_noise_on_whole_votes_costs_no_more_than_its_price() {
             assert!(gap.abs() < 0.02, "{} x {times}, delta {delta}: {gap:e}", case.scale);
         }
     }
+}
+
+#[test]
+fn an_accountant_whose_figures_end_before_the_loss_is_left_out_and_the_others_stay() {
+    let sensitivity = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble);
+    let sensitivity = sensitivity.unwrap();
+    let plan = |scale_of: f64| InAdvance {
+        mechanism: NoisyVote::LnMax { scale: scale(scale_of) },
+        sensitivity,
+        delta: Delta::new(1e-6).unwrap(),
+        queries: 20_000,
+        answers: 20_000,
+    };
+    let names = |scale| -> Vec<&str> {
+        plan(scale).accounts().unwrap().iter().map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(names(40.0), ["pure", "advanced", "zcdp", "rdp", "pld", "exact-worst-case"]);
+    assert_eq!(names(1.415), ["pure", "advanced", "zcdp", "rdp", "exact-worst-case"]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     vote_model: Option<PathBuf>,
     /// The last column of the vote model is the true class of its row, counted from 0: plan for right answers
-    #[arg(long, requires = "vote_model")]
+    #[arg(long)]
     truth: bool,
     /// Records with a budget of their own, as a share of the teachers; once for each group, shares adding up to 1. Plans three ways
     /// to serve them under one noise, which follows from their budgets
@@ -102,6 +102,23 @@ struct Cost {
 }
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Fault> {
+    if args.truth && args.vote_model.is_none() {
+        let problem = "--truth needs a file whose last column is the true class";
+        let fix = "give --vote-model FILE, or leave out --truth";
+        return Err(Fault::input("missing-argument", "--vote-model", "", problem, fix));
+    }
+    if let PrivacyUnit::Organisation { teachers_max } = args.unit
+        && teachers_max > args.teachers
+    {
+        let (problem, fix) = ("more teachers than vote", "give at most --teachers");
+        return Err(Fault::input(
+            "invalid-value",
+            "--unit",
+            format!("organisation:{teachers_max}"),
+            problem,
+            fix,
+        ));
+    }
     let model = match &args.vote_model {
         Some(path) => votes::model(path, args.classes as usize, args.truth)?.scaled_to(args.teachers)?,
         None => PublicVotes::assumed(args.teachers, args.classes as usize)?,

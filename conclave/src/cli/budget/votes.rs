@@ -15,16 +15,21 @@ const ROWS_MAX: usize = 10_000_000;
 
 /// Reads all rows; names the line and column of the first value that is not a count.
 pub(super) fn read(path: &Path) -> Result<Vec<VoteCounts>, Fault> {
+    rows(path, |line, row, first: Option<&VoteCounts>| parse(path, line, row, first.map(VoteCounts::classes)))
+}
+
+/// The rows of a file that has some, each read in the light of the first.
+fn rows<T>(
+    path: &Path,
+    mut read: impl FnMut(usize, &str, Option<&T>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let text = text_of(path, "give the path of a text file with comma-separated vote counts")?;
-    let mut rows: Vec<VoteCounts> = Vec::new();
-    for (line, row) in (1..).zip(text.lines()) {
-        if row.trim().is_empty() {
-            continue;
-        }
+    let mut rows = Vec::new();
+    for (line, row) in (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {
         if rows.len() == ROWS_MAX {
             return Err(malformed(path, line, String::new(), "too many rows", "split the file"));
         }
-        rows.push(parse(path, line, row, rows.first().map(VoteCounts::classes))?);
+        rows.push(read(line, row, rows.first())?);
     }
     if rows.is_empty() {
         return Err(malformed(path, 1, String::new(), "no votes", "give a row of counts per query"));
@@ -34,48 +39,50 @@ pub(super) fn read(path: &Path) -> Result<Vec<VoteCounts>, Fault> {
 
 /// Reads a vote model: public votes, and with `truth` the true class of each row in the column after them, counted from 0.
 pub(super) fn model(path: &Path, classes: usize, truth: bool) -> Result<PublicVotes, Fault> {
-    let text = text_of(path, "give the path of a text file with comma-separated vote counts")?;
-    let (mut votes, mut labels) = (Vec::new(), Vec::new());
-    for (line, row) in (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {
-        if votes.len() == ROWS_MAX {
-            return Err(malformed(path, line, String::new(), "too many rows", "split the file"));
-        }
-        let (counts, label) = match row.rsplit_once(',') {
-            Some((counts, label)) if truth => (counts, Some(label.trim())),
-            _ => (row, None),
-        };
-        let counts = parse(path, line, counts, votes.first().map(VoteCounts::classes))?;
+    let of_classes = |counts: VoteCounts| {
         let found = counts.classes();
-        if found != classes {
-            let columns = if truth { " before the true one" } else { "" };
-            let (problem, fix) = (
-                format!("the file has {found} classes{columns}"),
+        if found == classes {
+            return Ok(counts);
+        }
+        let (problem, fix) = if truth {
+            (
                 format!(
-                    "give --classes {found}, or another file (--truth: its last column is the true class)"
+                    "the file has {found} classes before the column that --truth takes for the true class"
                 ),
-            );
-            return Err(Fault::input("invalid-value", "--classes", classes.to_string(), problem, fix));
-        }
-        votes.push(counts);
-        let known = label.map(|label| label.parse().ok().filter(|label: &u32| (*label as usize) < classes));
-        match (known, label) {
-            (Some(None), Some(label)) => {
-                let fix = format!("end the row with its true class, from 0 to {}", classes - 1);
-                return Err(malformed(path, line, shortened(label), "not a class", &fix));
-            }
-            (known, _) => labels.extend(known.flatten().map(ClassIndex)),
-        }
-    }
-    if votes.is_empty() {
-        return Err(malformed(path, 1, String::new(), "no votes", "give a row of counts per query"));
-    }
+                format!("leave out --truth if the last column is a class; else give --classes {found}"),
+            )
+        } else {
+            (format!("the file has {found} classes"), format!("give --classes {found}"))
+        };
+        Err(Fault::input("invalid-value", "--classes", classes.to_string(), problem, fix))
+    };
+    let refused = |refusal: conclave_privacy::Error| {
+        let fault = Fault::from(refusal);
+        let message = format!("--vote-model {}: {}", path.display(), fault.message);
+        let (field, value) = ("--vote-model".to_owned(), path.display().to_string());
+        Fault { field, value, message, ..fault }
+    };
     // Whoever gives this flag says that the votes are public.
-    let model = PublicVotes::declared_public(votes).map_err(|refusal| Fault {
-        field: "--vote-model".to_owned(),
-        value: path.display().to_string(),
-        ..refusal.into()
-    })?;
-    Ok(if truth { model.with_truth(labels)? } else { model })
+    if !truth {
+        let votes = rows(path, |line, row, first: Option<&VoteCounts>| {
+            of_classes(parse(path, line, row, first.map(VoteCounts::classes))?)
+        });
+        return PublicVotes::declared_public(votes?).map_err(refused);
+    }
+    let labelled = rows(path, |line, row, first: Option<&(VoteCounts, ClassIndex)>| {
+        let (counts, label) = row.rsplit_once(',').unwrap_or(("", row));
+        let counts = parse(path, line, counts, first.map(|(counts, _)| counts.classes()))?;
+        let (counts, label) = (of_classes(counts)?, label.trim());
+        let known = label.parse().ok().filter(|label: &u32| (*label as usize) < classes);
+        let known = known.ok_or_else(|| {
+            let place = format!("{}, line {line}, column {}", path.display(), classes + 1);
+            let fix = format!("end the row with its true class, from 0 to {}", classes - 1);
+            Fault::input("malformed-file", place, shortened(label), "not a class", fix)
+        })?;
+        Ok((counts, ClassIndex(known)))
+    });
+    let (votes, labels) = labelled?.into_iter().unzip();
+    PublicVotes::declared_public(votes).and_then(|model| model.with_truth(labels)).map_err(refused)
 }
 
 /// Reads what a student predicts for each of the queries of `votes`: a probability for each class.

@@ -125,7 +125,7 @@ pub(super) fn footer(privacy: &Privacy) -> String {
 }
 
 /// A capital first letter, but no capital for a symbol: ε is not E.
-fn capitalised(text: &str) -> String {
+pub(crate) fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
 }

@@ -36,12 +36,14 @@ pub(super) fn of(told: &Told) -> String {
     }
     text.push_str(
         "\nnoise: sigma, for lnmax the scale b. agree: the expected share of answers that are the most frequent vote; right: that are\n\
-         the true label, where the vote model knows it. Most right answers first: a threshold is there for\n\
-         being surer, if it is not the first.\n\nε by accountant, plan by plan:\n",
+         the true label, where the vote model knows it. Most right answers first. Where plain noise comes first,\n\
+         a threshold buys surer answers, not more right ones.\n\nε by accountant, plan by plan:\n",
     );
     text.push_str(&costs(told));
-    text.push_str(
-        "\nledger is what accounts are charged for all queries and the expected answers, rounded up: it is never above the target. The\n\
+    let target = if told.epsilon.is_some() { ": it is never above the target" } else { "" };
+    let _ = write!(
+        text,
+        "\nledger is what accounts are charged for all queries and the expected answers, rounded up{target}. The\n\
          others with yes are for a cap on the answers that is stated before the votes; pld and gdp hold for whoever sees the noisy counts.\n\
          Those of the model are properties of its votes, not of private ones: they promise nothing, and for private votes are private.\n",
     );
