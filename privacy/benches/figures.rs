@@ -163,6 +163,7 @@ fn epsilons(name: &str, (rows, threshold, sigma1, delta, stated): Settings) {
     let of = |accountant, conversion, answered| {
         let question = Question {
             mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(40.0) },
+            lattice: None,
             delta: Delta::new(delta).expect("in range"),
             orders: default_orders(),
             conversion,

@@ -167,6 +167,7 @@ impl Run {
     ) -> Result<Account, Box<dyn Error>> {
         let question = Question {
             mechanism: self.mechanism()?,
+            lattice: None,
             delta: Delta::new(self.delta)?,
             orders: default_orders(),
             conversion,

@@ -32,9 +32,9 @@ use crate::accountant::{Conversion, Loss};
 use crate::counts::VoteCounts;
 use crate::data_dependent::{ArgmaxNoise, DataDependent, Method, NoisyVote, StepCosts};
 use crate::mechanism::StudentPrediction;
-use crate::quantity::{Delta, RdpOrder};
+use crate::quantity::{Delta, Lattice, RdpOrder};
 use crate::secret::{Analyst, Secret};
-use crate::worst_case;
+use crate::worst_case::{self, Decision};
 use sum::{Sum, add_to};
 
 /// How often the argmax step of Confident-GNMax is charged.
@@ -83,6 +83,8 @@ pub struct QueryCurve {
 pub struct Question {
     /// The mechanism.
     pub mechanism: NoisyVote,
+    /// The lattice on which its noise is drawn, whose proven gap figures of continuous noise then have added; none for continuous noise.
+    pub lattice: Option<Lattice>,
     /// δ of the conversion.
     pub delta: Delta,
     /// The grid of orders.
@@ -238,7 +240,7 @@ pub fn account_in_advance(
         return Err(Error::UnsupportedEvent { accountant: accountant.as_str(), event, fix });
     }
     let (threshold, argmax) = match accountant {
-        AccountantName::ExactWorstCase => worst_cases(&question.mechanism, &question.orders),
+        AccountantName::ExactWorstCase => worst_cases(question),
         _ => published(&question.mechanism, &question.orders),
     };
     sum.queries = usize::try_from(queries).unwrap_or(usize::MAX);
@@ -274,7 +276,7 @@ impl Prices {
         let method = if accountant == AccountantName::Exact { Method::Exact } else { Method::Published };
         let fixed = match accountant {
             AccountantName::Exact | AccountantName::RdpDataDependent => None,
-            AccountantName::ExactWorstCase => Some(worst_cases(&question.mechanism, orders)),
+            AccountantName::ExactWorstCase => Some(worst_cases(question)),
             _ => Some(published(&question.mechanism, orders)),
         };
         let data = DataDependent::new(question.mechanism, method, orders);
@@ -339,14 +341,28 @@ fn published(mechanism: &NoisyVote, orders: &[RdpOrder]) -> (Option<Vec<f64>>, V
     (threshold, argmax)
 }
 
-fn worst_cases(mechanism: &NoisyVote, orders: &[RdpOrder]) -> (Option<Vec<f64>>, Vec<f64>) {
-    match *mechanism {
-        NoisyVote::ConfidentGnMax { sigma1, sigma2, .. } => {
-            (Some(worst_case::threshold(sigma1, orders)), worst_case::gnmax(sigma2, orders))
+fn worst_cases(question: &Question) -> (Option<Vec<f64>>, Vec<f64>) {
+    let orders = &question.orders;
+    let drawn = |decision, noise, costs: Vec<f64>| match question.lattice {
+        Some(lattice) => worst_case::on_lattice(decision, noise, lattice, orders, &costs),
+        None => costs,
+    };
+    let argmax = match question.mechanism.argmax() {
+        noise @ ArgmaxNoise::Gaussian(sigma) => {
+            drawn(Decision::Argmax, noise, worst_case::gnmax(sigma, orders))
         }
-        NoisyVote::GnMax { sigma } => (None, worst_case::gnmax(sigma, orders)),
-        NoisyVote::LnMax { scale } => (None, worst_case::lnmax(scale, orders)),
-    }
+        noise @ ArgmaxNoise::Laplace(scale) => {
+            drawn(Decision::Argmax, noise, worst_case::lnmax(scale, orders))
+        }
+    };
+    let threshold = match question.mechanism {
+        NoisyVote::ConfidentGnMax { sigma1, .. } => {
+            let costs = worst_case::threshold(sigma1, orders);
+            Some(drawn(Decision::Threshold, ArgmaxNoise::Gaussian(sigma1), costs))
+        }
+        NoisyVote::LnMax { .. } | NoisyVote::GnMax { .. } => None,
+    };
+    (threshold, argmax)
 }
 
 /// A few operations, each within a unit in the last place.

@@ -49,7 +49,7 @@
 //! | noise scales asked for in votes | – | up, to a lattice step: more noise | [`quantity::NoiseScale`] |
 //! | an account never exceeds its cap, and its answers, however adaptive, have D_α <= ρα for the cap ρ at all of its orders | Feldman and Zrnic 2021; Whitehouse et al. 2023 | exact, integers only | [`filter`] |
 //! | the cap ρ is (ε, δ)-DP | Balle et al. 2020, Theorem 21; Canonne, Kamath and Steinke 2020, Proposition 12; at the account's orders alone | ρ down, ε up | [`accountant`] |
-//! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, to 2^-40 nats | [`event`] |
+//! | at the orders up to ω the steps of [`event`] with Gaussian noise and one moved vote cost less, on the lattice too | `docs/privacy-accounting.md`, sections 10 and 12 | up, by at most 2·10^-4 of it and the gap to the lattice (10^-3 at σ = 3), to 2^-40 nats | [`event`] |
 //! | a noisy argmax or threshold test costs at most its worst case over all votes | three-outcome reduction, `docs/privacy-accounting.md`, section 10; certified by branch and bound | up, by at most 2·10^-5 of it (Laplace noise: 5·10^-4) | [`worst_case`] |
 //! | given votes cost at most what is stated, for a fixed list of queries | quadrature with a proven relative error | up | [`data_dependent`] |
 //! | Gaussian steps within Σμ², any steps within ΣR(α) at one order, each item within its own cap: however adaptive | Smith and Thakurta 2022; Koskela et al. 2023; Feldman and Zrnic 2021 | exact, integers only | [`filter`] |
@@ -58,6 +58,7 @@
 //! | a record moves at most k counts in a campaign | brute force over small campaigns | exact | [`contribution`] |
 //! | k steps of pure DP are (ε, δ)-DP, however chosen | Kairouz, Oh and Viswanath 2015, Theorems 3.3 and 3.5 | up | [`accountant`] |
 //! | a fixed plan is (ε, δ)-DP | Balle and Wang 2018, Theorem 8; Doroshenko et al. 2022 | up | [`pld::FixedPlan`] |
+//! | so is one of lattice noise, but for a small probability | lattice noise is rounded continuous noise, but for it; `docs/privacy-accounting.md`, section 12 | up | [`pld::FixedPlan::on_lattice`] |
 //! | and its noisy counts tell at least so much | merged outputs are post-processing, `docs/privacy-accounting.md`, section 8 | down | [`pld::PlanFloor`] |
 //! | the published bounds, as published | Papernot et al. 2017, Theorems 2 and 3; 2018, Theorem 6 | up; one direction | [`data_dependent`] |
 //! | a Theorem 6 cost of GNMax and of the threshold test may be published with noise | Papernot et al. 2018, Algorithm 3, where C5 and C6 are certified by interval arithmetic; the release by the divergence of two Gaussians, since their Theorem 23 is no bound | up | [`smooth_sensitivity`] |
@@ -73,8 +74,8 @@
 //!   aggregator.
 //! - Publishing costs that depend on the votes: they are [`secret`], and only somebody who may see the votes opens them. The
 //!   prices of [`event`], by which the filter admits, are the same for all counts.
-//! - The gap between continuous noise, for which the reports of [`worst_case`], [`data_dependent`] and [`pld`] account, and
-//!   noise on the lattice: enforcement uses none of them, and its own exact prices are of the lattice law.
+//! - The gap between continuous noise and noise on the lattice, where a report is not given the lattice
+//!   ([`analysis::Question::lattice`]), and in costs of given votes. Enforcement's own prices, and certificates, are of the lattice law.
 //! - ε spent is a view after the fact. The guarantee of an account is that of its cap.
 //!
 //! # Reading order

@@ -47,12 +47,13 @@ mod below;
 mod composition;
 mod gaussian;
 mod grid;
+mod lattice;
 
 pub use below::PlanFloor;
 pub use gaussian::{gaussian_delta, gaussian_epsilon};
 
 use crate::Error;
-use crate::quantity::{Delta, Epsilon, Mu, Scale};
+use crate::quantity::{Delta, Epsilon, Lattice, Mu, Scale};
 use composition::Composition;
 use grid::GridLaw;
 use libm::sqrt;
@@ -85,13 +86,15 @@ pub enum PlannedNoise {
 pub struct FixedPlan {
     mu: Mu,
     mixed: Option<Composition>,
+    /// A probability with which all may be told besides.
+    left_out: f64,
 }
 
 impl FixedPlan {
     /// The grid of losses, in nats.
     pub const GRID: f64 = 1e-4;
 
-    /// The composition of all of `noises`.
+    /// The composition of all of `noises`, as continuous noise.
     ///
     /// Refuses shifts or numbers that are negative or not finite, Gaussian plans whose μ is above 10^150, and Laplace plans so long that the grid would have more
     /// than 2^26 points (a loss of some thousand nats).
@@ -104,11 +107,21 @@ impl FixedPlan {
             parts.push((GridLaw::gaussian(mu.get(), Self::GRID)?, 1));
         }
         let mixed = if parts.is_empty() { None } else { Some(Composition::of(&parts)?) };
-        Ok(Self { mu, mixed })
+        Ok(Self { mu, mixed, left_out: 0.0 })
     }
 
-    /// An upper bound on ε at `delta`; infinite if `delta` is below what the tails and rounding leave open.
+    /// The same of noise that is drawn on `lattice`, on statistics that change by whole votes: an upper bound on what *that* plan loses.
+    /// (`privacy/src/pld/lattice.rs` has the proof.)
+    pub fn on_lattice(noises: &[PlannedNoise], lattice: Lattice) -> Result<Self, Error> {
+        let (continuous, left_out) = lattice::continuous(noises, lattice)?;
+        Ok(Self { left_out, ..Self::new(&continuous)? })
+    }
+
+    /// An upper bound on ε at `delta`; infinite if `delta` is below what the tails, rounding and the lattice leave open.
     pub fn epsilon(&self, delta: Delta) -> f64 {
+        let rest = delta.get() - self.left_out;
+        let rest = if self.left_out > 0.0 { rest.next_down() } else { rest };
+        let Ok(delta) = Delta::new(rest) else { return f64::INFINITY };
         match &self.mixed {
             Some(law) => law.epsilon(delta.get()),
             None => gaussian_epsilon(self.mu, delta),
@@ -117,10 +130,11 @@ impl FixedPlan {
 
     /// An upper bound on δ at `epsilon`.
     pub fn delta(&self, epsilon: Epsilon) -> f64 {
-        match &self.mixed {
+        let continuous = match &self.mixed {
             Some(law) => law.delta(epsilon.get()),
             None => gaussian_delta(self.mu, epsilon),
-        }
+        };
+        (continuous + self.left_out).min(1.0)
     }
 }
 

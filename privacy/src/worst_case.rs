@@ -19,7 +19,8 @@
 //!
 //! What it does not cover: more than one moved vote (see [`crate::unit`]; m votes from one class to one other are
 //! σ/m, anything else keeps the published price) and parties who see the noisy counts. The figures here are of continuous noise;
-//! what accounts are charged (`worst_case/price.rs`) adds the proven gap to the lattice (`worst_case/lattice_gap.rs`).
+//! what accounts are charged (`worst_case/price.rs`), and what certificates say, has the proven gap to the lattice added
+//! (`worst_case/lattice_gap.rs`).
 
 mod laplace;
 mod lattice_gap;
@@ -30,9 +31,11 @@ mod price;
 
 pub(crate) use price::{Decision, Step, near, price};
 
+use crate::data_dependent::ArgmaxNoise;
 use crate::numerics::widen_up;
-use crate::quantity::{RdpOrder, Scale};
-use libm::log1p;
+use crate::quantity::{Lattice, RdpOrder, Scale};
+use lattice_gap::Drawn;
+use libm::{expm1, log1p};
 
 /// How much above the supremum a certified divergence may be, in relative terms.
 const TOLERANCE: f64 = 2e-5;
@@ -118,6 +121,35 @@ pub fn lnmax(scale: Scale, orders: &[RdpOrder]) -> Vec<f64> {
         widen_up(chord / (alpha - 1.0), 1e-12).min(published(alpha))
     };
     orders.iter().map(at).collect()
+}
+
+/// What `divergences` of continuous noise at `orders` are at most where that noise is drawn on `lattice`, in nats, rounded up; never above
+/// the published bound, which holds for both.
+pub(crate) fn on_lattice(
+    decision: Decision,
+    noise: ArgmaxNoise,
+    lattice: Lattice,
+    orders: &[RdpOrder],
+    divergences: &[f64],
+) -> Vec<f64> {
+    let shift = 1.0 / noise.scale();
+    let step = shift / lattice.steps_per_vote() as f64;
+    let at = |(order, found): (&RdpOrder, &f64)| {
+        let alpha = order.get();
+        let excess = expm1((alpha - 1.0) * found) * (1.0 + ROUNDING);
+        let (drawn, published) = match (noise, decision) {
+            (ArgmaxNoise::Laplace(_), _) => {
+                let published = (2.0 * alpha * shift * shift).min(2.0 * shift);
+                (lattice_gap::laplace(excess, alpha, step, shift), published)
+            }
+            (ArgmaxNoise::Gaussian(_), decision) => {
+                let gap = Drawn::of(decision, step, shift);
+                (gap.excess(excess, alpha), gap.published * alpha)
+            }
+        };
+        divergence(drawn, alpha).min(widen_up(published, ROUNDING))
+    };
+    orders.iter().zip(divergences).map(at).collect()
 }
 
 /// How much above the supremum for Laplace noise a certified divergence may be, in relative terms.

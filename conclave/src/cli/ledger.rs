@@ -119,7 +119,7 @@ fn words_of(found: &Verification, campaigns: &[CampaignFigures], ledger: &Path) 
     }
     for campaign in campaigns {
         lines.push(format!(
-            "  Campaign   {}: for the {} answers that fitted when it opened, worked out again from its terms:",
+            "  Campaign   {}: {} answers fitted when it opened; those alone, worked out again from its terms, would be",
             campaign.campaign, campaign.answers_that_fit
         ));
         lines.extend(campaign.figures.iter().map(|figure| format!("             {figure}")));

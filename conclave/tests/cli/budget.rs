@@ -282,7 +282,7 @@ fn what_has_no_meaning_is_refused_with_the_way_out() {
         }
     }
     let wide = scratch.file("wide.csv", vec!["0"; 1_000_001].join(",").as_bytes());
-    assert!(with(&wide, &gnmax).contains("--classes is 1000001"));
+    assert!(with(&wide, &gnmax).contains("classes is 1000001"));
 }
 
 #[test]

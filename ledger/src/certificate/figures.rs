@@ -20,7 +20,7 @@ use crate::state::CampaignState;
 /// ε of the answers that fit, at the campaign's δ, as one accountant states it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// `ledger`, `zcdp`, `rdp`, `exact-worst-case`, `gaussian`, `pure`, `advanced` or `pld`; those of continuous noise on fine lattices only.
+    /// `ledger`, `zcdp`, `rdp`, `exact-worst-case`, `gaussian`, `pure`, `advanced` or `pld`, those that its noise has.
     pub accountant: &'static str,
     /// ε, rounded up.
     pub epsilon: f64,
@@ -115,50 +115,39 @@ fn figures(said: &Said<'_>) -> Result<Vec<Figure>> {
         ),
     ];
     let votes = |scale: NoiseScale| Scale::new(scale.votes());
-    let (mechanism, fine) = match said.mechanism {
-        Mechanism::GnMax(gnmax) => {
-            let sigma = gnmax.sigma();
-            (NoisyVote::GnMax { sigma: votes(sigma)? }, is_fine(sigma))
-        }
-        Mechanism::ConfidentGnMax(confident) => {
-            let (sigma1, sigma2) = (confident.sigma1(), confident.sigma2());
-            // What is charged in advance does not depend on the threshold.
-            let (threshold, fine) = (0.0, is_fine(sigma1) && is_fine(sigma2));
-            (NoisyVote::ConfidentGnMax { threshold, sigma1: votes(sigma1)?, sigma2: votes(sigma2)? }, fine)
-        }
-        Mechanism::LnMax(lnmax) => {
-            let scale = lnmax.scale();
-            (NoisyVote::LnMax { scale: votes(scale)? }, is_fine(scale))
-        }
+    let mechanism = match said.mechanism {
+        Mechanism::GnMax(gnmax) => NoisyVote::GnMax { sigma: votes(gnmax.sigma())? },
+        Mechanism::ConfidentGnMax(confident) => NoisyVote::ConfidentGnMax {
+            // What is charged in advance does not depend on it.
+            threshold: 0.0,
+            sigma1: votes(confident.sigma1())?,
+            sigma2: votes(confident.sigma2())?,
+        },
+        Mechanism::LnMax(lnmax) => NoisyVote::LnMax { scale: votes(lnmax.scale())? },
     };
-    let plan = InAdvance { mechanism, sensitivity, delta, queries: answers, answers };
+    let lattice = Some(said.mechanism.lattice());
+    let plan = InAdvance { mechanism, lattice, sensitivity, delta, queries: answers, answers };
     for (name, loss) in plan.accounts()? {
         let (accountant, covers, holds) = match name {
             AccountantName::Rdp => {
                 (name.as_str(), ADAPTIVE, "published Renyi costs of so many answers, at most: any use")
             }
-            AccountantName::ExactWorstCase if fine => (
-                name.as_str(),
-                ADAPTIVE,
-                "the exact worst case over all votes at one Renyi order: any use, of continuous noise",
-            ),
+            AccountantName::ExactWorstCase => {
+                (name.as_str(), ADAPTIVE, "the exact worst case over all votes at one Renyi order: any use")
+            }
             AccountantName::Pure => (name.as_str(), ADAPTIVE, "any use, with delta 0"),
             AccountantName::Advanced => (
                 name.as_str(),
                 ADAPTIVE,
                 "as many randomised responses: any questions, their number fixed beforehand",
             ),
-            AccountantName::Gdp if fine => (
-                "gaussian",
-                FIXED_PLAN,
-                "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Gaussian noise",
-            ),
-            AccountantName::Pld if fine && matches!(mechanism, NoisyVote::LnMax { .. }) => (
-                name.as_str(),
-                FIXED_PLAN,
-                "whoever sees the noisy counts, too: a plan fixed beforehand, of continuous Laplace noise",
-            ),
-            // The figures above say as much, or the lattice is too coarse for it.
+            AccountantName::Gdp => {
+                ("gaussian", FIXED_PLAN, "whoever sees the noisy counts, too: a plan fixed beforehand")
+            }
+            AccountantName::Pld if matches!(mechanism, NoisyVote::LnMax { .. }) => {
+                (name.as_str(), FIXED_PLAN, "whoever sees the noisy counts, too: a plan fixed beforehand")
+            }
+            // The figures above say as much.
             _ => continue,
         };
         // More than the rounding of scales from whole steps.
@@ -168,17 +157,10 @@ fn figures(said: &Said<'_>) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Whether figures of continuous noise may stand for what is drawn, which tells more than they say on a coarse lattice.
-const fn is_fine(scale: NoiseScale) -> bool {
-    scale.steps() >= STEPS_MIN
-}
-
 fn adaptive(accountant: &'static str, epsilon: f64, holds: &'static str) -> Figure {
     let direction = Direction::UpperBound.name();
     Figure { accountant, epsilon, holds, direction, covers: ADAPTIVE, order: None }
 }
 
-/// Steps of a lattice in one scale.
-const STEPS_MIN: u64 = 1 << 20;
 const ADAPTIVE: &str = "adaptive";
 const FIXED_PLAN: &str = "fixed-plan";

@@ -4,14 +4,16 @@ use super::{AccountantName, Answered, Question, account_in_advance, default_orde
 use crate::Error;
 use crate::accountant::{Conversion, Loss};
 use crate::data_dependent::NoisyVote;
-use crate::quantity::{Delta, RdpOrder, Scale};
+use crate::quantity::{Delta, Lattice, RdpOrder, Scale};
 use crate::unit::Sensitivity;
 
 /// What will be done at most.
 #[derive(Debug, Clone, Copy)]
 pub struct InAdvance {
-    /// The mechanism, with continuous noise.
+    /// The mechanism.
     pub mechanism: NoisyVote,
+    /// The lattice on which its noise is drawn; none for continuous noise.
+    pub lattice: Option<Lattice>,
     /// Who is protected.
     pub sensitivity: Sensitivity,
     /// δ.
@@ -47,7 +49,8 @@ impl InAdvance {
         let account = |name| {
             let question = if name == AccountantName::ExactWorstCase { &searched } else { &question };
             match loss(name, question) {
-                Ok(loss) => Some(Ok((name, loss))),
+                // A δ that the lattice alone uses up leaves no ε.
+                Ok(loss) => loss.epsilon.is_finite().then_some(Ok((name, loss))),
                 Err(refusal) if out_of_reach(&refusal) => None,
                 Err(refusal) => Some(Err(refusal)),
             }
@@ -60,6 +63,7 @@ impl InAdvance {
         let scale = mechanism.argmax().scale();
         Question {
             mechanism,
+            lattice: self.lattice,
             delta: self.delta,
             // Larger orders than this are the best only for an ε near 0, and take the longest to certify.
             orders: default_orders()

@@ -117,7 +117,16 @@ impl<'a> Sum<'a> {
             AccountantName::Zcdp => zcdp_loss(self.zcdp(queries, answered)?, *delta, *conversion),
             // Gaussians compose to one Gaussian, whether their number is fixed before (a plan) or not (a filter).
             AccountantName::Pld | AccountantName::Gdp => {
-                Loss::off_grid(FixedPlan::new(&self.plan(queries, answered))?.epsilon(*delta), None)
+                let noises = self.plan(queries, answered);
+                let plan = match self.question.lattice {
+                    Some(lattice) => FixedPlan::on_lattice(&noises, lattice)?,
+                    None => FixedPlan::new(&noises)?,
+                };
+                Loss::off_grid(plan.epsilon(*delta), None)
+            }
+            AccountantName::PldLower if self.question.lattice.is_some() => {
+                let (event, fix) = ("noise on a lattice", "use pld, or continuous noise");
+                return Err(Error::UnsupportedEvent { accountant: self.accountant.as_str(), event, fix });
             }
             AccountantName::PldLower => {
                 Loss::off_grid(PlanFloor::new(&self.plan(queries, answered))?.epsilon(*delta), None)

@@ -90,7 +90,7 @@ impl ExactArgmax {
                     let passed =
                         exp((turn(outcomes[0])).log_summand(alpha)) * divergence::excess(argmax, alpha);
                     let tested = divergence::excess(outcomes.iter().map(|pair| turn(*pair)), alpha);
-                    most = most.max(tested + passed);
+                    most = larger(most, tested + passed);
                 }
             }
             widen_up(divergence::divergence(most, alpha), 1e-14).min(self.ceiling(alpha) + independent(alpha))
@@ -145,9 +145,14 @@ pub(super) fn threshold_cost(largest: f64, test: Test, alphas: &[f64]) -> Vec<f6
             let reversed = pair.map(Pair::reversed);
             [divergence::excess(pair.iter().copied(), alpha), divergence::excess(reversed.into_iter(), alpha)]
         });
-        divergence::divergence(excesses.fold(0.0, f64::max), alpha).min(widen_up(independent(alpha), 1e-15))
+        divergence::divergence(excesses.fold(0.0, larger), alpha).min(widen_up(independent(alpha), 1e-15))
     };
     alphas.iter().map(|alpha| at(*alpha)).collect()
+}
+
+/// The larger of two; what is not a number stays, so that a bound and not zero comes of it. (`f64::max` would drop it.)
+fn larger(most: f64, next: f64) -> f64 {
+    if next <= most { most } else { next }
 }
 
 fn pairs_of<'a>(neighbourhood: &'a Neighbourhood, neighbour: &Neighbour) -> &'a [Pair] {

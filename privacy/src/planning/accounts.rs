@@ -35,7 +35,7 @@ pub(super) fn of(
     shapes: &[Shape],
 ) -> Result<Vec<PlanAccount>, Error> {
     let Target { queries, delta, sensitivity, .. } = *target;
-    let plan = InAdvance { mechanism, sensitivity, delta, queries: queries.into(), answers };
+    let plan = InAdvance { mechanism, lattice: None, sensitivity, delta, queries: queries.into(), answers };
     let answered = Answered::Stated(answers);
     let in_advance = plan.accounts()?.into_iter();
     let mut accounts: Vec<_> =

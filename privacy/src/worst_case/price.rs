@@ -94,11 +94,7 @@ fn drawn(step: Step, order: FilterOrder) -> Option<Drawn> {
     {
         return None;
     }
-    let (noises, published) = match step.decision {
-        Decision::Argmax => (2.0, shift * shift),
-        Decision::Threshold => (1.0, 0.5 * shift * shift),
-    };
-    Some(Drawn { step: 1.0 / step.scale.steps() as f64, noises, published })
+    Some(Drawn::of(step.decision, 1.0 / step.scale.steps() as f64, shift))
 }
 
 impl Step {

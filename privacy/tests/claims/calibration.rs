@@ -71,6 +71,7 @@ fn the_gdp_accountant_gives_back_the_epsilon_from_which_its_noise_was_made() {
         for Calibrated { queries, exact_gaussian, .. } in &case.gnmax {
             let question = Question {
                 mechanism: NoisyVote::GnMax { sigma: Scale::new(*exact_gaussian).unwrap() },
+                lattice: None,
                 delta,
                 orders: Vec::new(),
                 conversion: Conversion::Tight,

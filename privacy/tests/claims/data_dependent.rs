@@ -161,6 +161,7 @@ fn theorem_3_gives_what_the_oracle_says() {
 fn pure_epsilon(mechanism: NoisyVote) -> f64 {
     let question = Question {
         mechanism,
+        lattice: None,
         delta: Delta::new(1e-5).unwrap(),
         orders: Vec::new(),
         conversion: Conversion::Tight,

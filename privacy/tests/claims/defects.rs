@@ -78,6 +78,7 @@ fn an_order_close_to_one_does_not_make_a_loss_vanish() {
     // And a whole account at such an order: one answer of GNMax costs far more than δ covers.
     let question = Question {
         mechanism: NoisyVote::GnMax { sigma: scale(40.0) },
+        lattice: None,
         delta,
         orders: close.clone(),
         conversion: Conversion::Tight,
@@ -137,6 +138,7 @@ fn an_account_in_advance_is_the_account_afterwards() {
     let votes = &votes_of("adult")[..40];
     let mut question = Question {
         mechanism: confident(200.0, 150.0, 40.0),
+        lattice: None,
         delta: Delta::new(1e-5).unwrap(),
         orders: orders(&[4.0, 8.0, 16.0]),
         conversion: Conversion::Tight,
@@ -168,6 +170,7 @@ fn no_figure_that_depends_on_the_votes_is_called_publishable() {
         for answered in [Answered::Expected, Answered::All, Answered::Stated(7)] {
             let question = Question {
                 mechanism,
+                lattice: None,
                 delta: Delta::new(1e-5).unwrap(),
                 orders: default_orders().into_iter().filter(|order| order.get() < 64.0).collect(),
                 conversion: Conversion::Tight,

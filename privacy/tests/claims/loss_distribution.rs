@@ -195,7 +195,7 @@ fn the_floor_of_mixed_noise_is_below_its_truth() {
     let (least, most) = (floor.epsilon(delta), ceiling.epsilon(delta));
     assert!(least <= most && least > most - 51.0 * FixedPlan::GRID, "{least} to {most}");
     let nothing = PlanFloor::new(&[]).unwrap();
-    assert_eq!((nothing.epsilon(delta), nothing.delta(Epsilon::new(0.0).unwrap())), (0.0, 0.0));
+    assert_eq!((nothing.epsilon(delta), nothing.delta(Epsilon::new(0.1).unwrap())), (0.0, 0.0));
 }
 
 fn one_move() -> Sensitivity {
@@ -304,11 +304,105 @@ fn discrete_gaussian_noise_on_whole_votes_costs_no_more_than_its_price() {
 }
 
 #[test]
+fn a_plan_of_noise_on_whole_votes_is_never_below_what_such_noise_tells() {
+    let whole_votes = Lattice::new(0).unwrap();
+    let mut continuous_is_below = 0;
+    for case in [cases("discrete_laplace", 2), cases("discrete_gaussian", 2)].concat() {
+        let (scale, shift, times) = (scale(case.scale), case.sensitivity, case.compositions);
+        let noise = if case.mechanism == "discrete_laplace" {
+            PlannedNoise::Laplace { scale, shift, times }
+        } else {
+            PlannedNoise::Gaussian { scale, shift, times: times as f64 }
+        };
+        let (drawn, continuous) =
+            (FixedPlan::on_lattice(&[noise], whole_votes).unwrap(), FixedPlan::new(&[noise]).unwrap());
+        for (epsilon, below) in &case.optimistic.delta_for_eps {
+            let epsilon = Epsilon::new(*epsilon).unwrap();
+            let found = drawn.delta(epsilon);
+            let name = format!("{} x {times}, {epsilon:?}: {found} below {below}", case.mechanism);
+            assert!(found >= *below, "{name}");
+            // Not by more than is left out: 1/(8b²) or 1/(12σ²) each.
+            assert!(
+                found <= continuous.delta(epsilon) + 0.2 * times as f64 / (case.scale * case.scale),
+                "{name}"
+            );
+            continuous_is_below += usize::from(continuous.delta(epsilon) < below * (1.0 - 1e-6));
+        }
+        for (delta, below) in &case.optimistic.eps_for_delta {
+            let delta = Delta::new(*delta).unwrap();
+            assert!(drawn.epsilon(delta) >= *below, "{} x {times}, {delta:?}", case.mechanism);
+            // On the lattice of campaigns it is the same plan in all digits that anybody reads.
+            let campaign = FixedPlan::on_lattice(&[noise], Lattice::DEFAULT).unwrap().epsilon(delta);
+            let continuous = continuous.epsilon(delta);
+            assert!(campaign >= continuous && campaign <= continuous * 1.0001, "{campaign} {continuous}");
+        }
+    }
+    assert!(continuous_is_below > 0, "or the lattice would not matter");
+}
+
+#[test]
+fn what_two_noisy_counts_tell_on_a_coarse_lattice_is_no_more_than_its_plan_says() {
+    let mut continuous_is_below = 0;
+    for (bits, votes) in [(0, 3.0), (1, 1.5), (2, 4.0)] {
+        let lattice = Lattice::new(bits).unwrap();
+        let steps = f64::from(1 << bits);
+        let laplace = |k: f64| (-k.abs() / (votes * steps)).exp();
+        let gaussian = |k: f64| (-0.5 * (k / (votes * steps)).powi(2)).exp();
+        let noise = scale(votes);
+        let plans: [(&dyn Fn(f64) -> f64, _); 2] = [
+            (&laplace, PlannedNoise::Laplace { scale: noise, shift: 1.0, times: 2 }),
+            (&gaussian, PlannedNoise::Gaussian { scale: noise, shift: std::f64::consts::SQRT_2, times: 1.0 }),
+        ];
+        for (law, noise) in plans {
+            let (drawn, continuous) =
+                (FixedPlan::on_lattice(&[noise], lattice).unwrap(), FixedPlan::new(&[noise]).unwrap());
+            let reach = 40.0 * votes * steps;
+            let places: Vec<f64> = (0..=(2.0 * reach) as u32).map(|k| f64::from(k) - reach).collect();
+            let mass: f64 = places.iter().map(|k| law(*k)).sum();
+            // Both counts move by one vote, one up and one down; each alike, for the laws are symmetric.
+            let one: Vec<(f64, f64)> =
+                places.iter().map(|k| (law(*k) / mass, law(*k - steps) / mass)).collect();
+            for epsilon in [0.0, 0.1, 0.3, 0.6] {
+                let told: f64 = one
+                    .iter()
+                    .flat_map(|(p, q)| {
+                        one.iter().map(move |(r, s)| (p * r - f64::exp(epsilon) * q * s).max(0.0))
+                    })
+                    .sum();
+                let epsilon = Epsilon::new(epsilon.max(f64::MIN_POSITIVE)).unwrap();
+                let found = drawn.delta(epsilon);
+                assert!(found >= told, "{noise:?}, {bits} bits, {epsilon:?}: {found} below {told}");
+                assert!(
+                    found <= told + 0.05,
+                    "{noise:?}, {bits} bits, {epsilon:?}: {found} far above {told}"
+                );
+                continuous_is_below += usize::from(continuous.delta(epsilon) < told * (1.0 - 1e-4));
+            }
+        }
+    }
+    assert!(continuous_is_below > 0, "or the lattice would not matter");
+}
+
+#[test]
+fn a_delta_that_a_coarse_lattice_uses_up_leaves_no_epsilon() {
+    let noise = PlannedNoise::Gaussian { scale: scale(40.0), shift: 1.0, times: 100.0 };
+    let on = |bits| FixedPlan::on_lattice(&[noise], Lattice::new(bits).unwrap()).unwrap();
+    let delta = Delta::new(1e-5).unwrap();
+    assert_eq!(on(0).epsilon(delta), f64::INFINITY);
+    assert!(on(8).epsilon(delta) < 1.08);
+    // Coarser than its own scale a lattice leaves nothing hidden.
+    let little = PlannedNoise::Gaussian { scale: scale(0.5), shift: 1.0, times: 1.0 };
+    let plan = FixedPlan::on_lattice(&[little], Lattice::new(0).unwrap()).unwrap();
+    assert!((plan.delta(Epsilon::new(50.0).unwrap()) - 1.0).abs() < 1e-12);
+}
+
+#[test]
 fn an_accountant_whose_figures_end_before_the_loss_is_left_out_and_the_others_stay() {
     let sensitivity = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble);
     let sensitivity = sensitivity.unwrap();
     let plan = |scale_of: f64| InAdvance {
         mechanism: NoisyVote::LnMax { scale: scale(scale_of) },
+        lattice: None,
         sensitivity,
         delta: Delta::new(1e-6).unwrap(),
         queries: 20_000,

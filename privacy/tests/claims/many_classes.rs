@@ -78,6 +78,7 @@ fn every_accountant_prices_a_million_classes_in_moments() {
             sigma1: Scale::new(150.0).unwrap(),
             sigma2: sigma,
         },
+        lattice: None,
         delta: Delta::new(1e-6).unwrap(),
         orders: orders.clone(),
         conversion: Conversion::Tight,

@@ -183,6 +183,7 @@ fn accounts_of_the_model_are_those_of_its_votes() {
         for found in plan.accounts.iter().filter(|found| !found.holds_for_all_votes()) {
             let question = Question {
                 mechanism: plan.mechanism,
+                lattice: None,
                 delta: target.delta,
                 orders: default_orders(),
                 conversion: conclave_privacy::accountant::Conversion::Tight,

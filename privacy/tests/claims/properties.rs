@@ -14,6 +14,7 @@ const ORDERS: [f64; 4] = [1.5, 4.0, 12.0, 48.0];
 fn question(mechanism: NoisyVote, rows: usize) -> Question {
     Question {
         mechanism,
+        lattice: None,
         delta: Delta::new(1e-5).unwrap(),
         orders: orders(&ORDERS),
         conversion: Conversion::Classic,

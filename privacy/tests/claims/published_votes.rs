@@ -156,6 +156,7 @@ fn the_worst_case_over_all_votes_is_that_of_the_oracle_and_never_below() {
         let (threshold, sigma1, sigma2) = (case.threshold, scale(case.sigma1), scale(case.sigma2));
         let mut question = Question {
             mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 },
+            lattice: None,
             delta: Delta::new(case.delta).unwrap(),
             orders: orders(&oracle.orders),
             conversion: Conversion::Classic,
@@ -208,6 +209,7 @@ fn the_worst_case_for_stated_answers_may_be_published_and_stays_within_its_caps(
     ] {
         let question = Question {
             mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(40.0) },
+            lattice: None,
             delta: Delta::new(delta).unwrap(),
             // Where the best of each lies; a conversion takes the best of what it is given.
             orders: orders(&[4.0, 4.5, 6.5, 7.0, 7.5, 8.5, 9.0, 9.5]),
@@ -278,6 +280,7 @@ fn the_real_votes_of_2018_give_the_published_epsilons_and_best_orders() {
             ] {
                 let question = Question {
                     mechanism,
+                    lattice: None,
                     delta: Delta::new(case.delta).unwrap(),
                     orders: orders(&oracle.orders),
                     conversion,

@@ -79,6 +79,7 @@ fn test(threshold: f64) -> Result<SensitiveCost, Error> {
 fn asked(threshold: f64, rows: &[&[u64]], checkpoints: &[usize]) -> Result<(), Error> {
     let question = Question {
         mechanism: NoisyVote::ConfidentGnMax { threshold, sigma1: scale(20.0), sigma2: scale(10.0) },
+        lattice: None,
         delta: Delta::new(1e-5)?,
         orders: orders(&[4.0, 8.0]),
         conversion: Conversion::Tight,

@@ -4,8 +4,11 @@ use crate::data_dependent::{drawn, independent, orders, scale};
 use crate::published_votes::votes_of;
 use crate::vectors::stated;
 use conclave_privacy::VoteCounts;
+use conclave_privacy::accountant::Conversion;
+use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::event::PrivacyEvent;
+use conclave_privacy::quantity::{Delta, Lattice};
 use conclave_privacy::secret::Analyst;
 use conclave_privacy::worst_case;
 use serde::Deserialize;
@@ -158,4 +161,86 @@ fn of_many_orders_some_are_searched_and_chords_stay_above_the_others() {
     }
     let published = worst_case::lnmax(scale(10.0), &orders(&[1e4]))[0];
     assert!((published / 0.2 - 1.0).abs() < 1e-12, "{published}");
+}
+
+/// The exact worst case of one query at each of `at`, or of a threshold test alone, which has no answer.
+fn in_advance<const N: usize>(mechanism: NoisyVote, lattice: Option<Lattice>, at: [f64; N]) -> [f64; N] {
+    at.map(|order| {
+        let question = Question {
+            mechanism,
+            lattice,
+            delta: Delta::new(0.5).unwrap(),
+            orders: orders(&[order]),
+            conversion: Conversion::Classic,
+            answered: Answered::Stated(0),
+            checkpoints: Vec::new(),
+            curves: false,
+        };
+        let account = account_in_advance(AccountantName::ExactWorstCase, &question, 1).unwrap();
+        account.loss.epsilon - std::f64::consts::LN_2 / (order - 1.0)
+    })
+}
+
+#[test]
+fn the_worst_case_on_a_lattice_covers_votes_whose_noise_is_drawn_on_it() {
+    // Whole sums over the lattice: of two classes, where a tie is a coin, and of a test, where it passes.
+    let at = [1.5, 2.0, 4.0, 8.0];
+    let mut above_continuous = 0;
+    for (bits, votes) in [(0, 8.0), (1, 8.0), (0, 3.0)] {
+        let (lattice, vote) = (Lattice::new(bits).unwrap(), 1 << bits);
+        let reach = 45 * votes as i32 * vote;
+        let (noise, sigma1) = (scale(votes), scale(votes));
+        let tests = NoisyVote::ConfidentGnMax { threshold: 0.0, sigma1, sigma2: noise };
+        for mechanism in [NoisyVote::GnMax { sigma: noise }, tests, NoisyVote::LnMax { scale: noise }] {
+            let law = |k: i32| {
+                let x = f64::from(k) / (votes * f64::from(vote));
+                if matches!(mechanism, NoisyVote::LnMax { .. }) {
+                    (-x.abs()).exp()
+                } else {
+                    (-0.5 * x * x).exp()
+                }
+            };
+            let mass: f64 = (-reach..=reach).map(law).sum();
+            // Pr[Z < k]
+            let mut below = vec![0.0];
+            for k in -reach..=reach {
+                below.push(below.last().unwrap() + law(k) / mass);
+            }
+            let less = |k: i32| below[(k + reach).clamp(0, 2 * reach + 1) as usize];
+            // With so many steps more than what is to be beaten.
+            let wins = |gap: i32| match mechanism {
+                NoisyVote::ConfidentGnMax { .. } => less(gap + 1),
+                _ => {
+                    (-reach..=reach).map(|k| law(k) / mass * 0.5 * (less(k + gap) + less(k + gap + 1))).sum()
+                }
+            };
+            let moved = if matches!(mechanism, NoisyVote::ConfidentGnMax { .. }) { vote } else { 2 * vote };
+            let [drawn, continuous] = [Some(lattice), None].map(|lattice| in_advance(mechanism, lattice, at));
+            for gap in -20 * vote..=20 * vote {
+                let (p, q): (f64, f64) = (wins(gap), wins(gap - moved));
+                for (index, order) in at.into_iter().enumerate() {
+                    let sum = p.powf(order) * q.powf(1.0 - order)
+                        + (1.0 - p).powf(order) * (1.0 - q).powf(1.0 - order);
+                    let cost = sum.ln() / (order - 1.0);
+                    let name = format!("{mechanism:?}, {bits} bits, gap {gap}, order {order}: {cost}");
+                    assert!(cost <= drawn[index] + 1e-12, "{name} above {}", drawn[index]);
+                    above_continuous += usize::from(cost > continuous[index] * 1.0001);
+                }
+            }
+        }
+    }
+    assert!(above_continuous > 0, "or the lattice would not matter");
+}
+
+#[test]
+fn on_the_lattice_of_campaigns_the_worst_case_is_that_of_continuous_noise_in_four_digits() {
+    for mechanism in [
+        NoisyVote::GnMax { sigma: scale(40.0) },
+        NoisyVote::ConfidentGnMax { threshold: 0.0, sigma1: scale(150.0), sigma2: scale(40.0) },
+        NoisyVote::LnMax { scale: scale(40.0) },
+    ] {
+        let [[continuous], [drawn]] =
+            [None, Some(Lattice::DEFAULT)].map(|lattice| in_advance(mechanism, lattice, [8.0]));
+        assert!(drawn > continuous && drawn < continuous * 1.0002, "{mechanism:?}: {continuous} {drawn}");
+    }
 }

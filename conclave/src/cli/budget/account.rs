@@ -124,6 +124,7 @@ fn of_noisy(args: &AccountArgs, mechanism: NoisyVote, console: &Console) -> Resu
     let shown = args.checkpoints(votes.len());
     let mut question = Question {
         mechanism,
+        lattice: None,
         delta: args.delta,
         orders: args.orders(),
         conversion: args.conversion.into(),
