@@ -7,8 +7,8 @@
 //! | [`ZcdpAccountant`] | ρ, by addition of whole units | all | by conversion |
 //! | [`RdpAccountant`] | R(α) at each order, by addition | all | by conversion |
 //!
-//! Each says whether its result may be published, and in which [`Direction`] it errs; those that depend on votes are asked in
-//! [`crate::analysis`]. Each says which events it can price and refuses the others with [`Error::UnsupportedEvent`]: never a guess.
+//! Each says whether its result may be published, and in which [`Direction`] it errs; [`AccountantName`] has all ten, of which those that depend
+//! on votes, and those of fixed plans, are asked in [`crate::analysis`]. Each says which events it can price and refuses the others with [`Error::UnsupportedEvent`]: never a guess.
 //! Enforcement uses none of them but the integers of [`crate::filter`]; these are for planning, for reports
 //! and for comparison with the literature.
 
@@ -31,14 +31,15 @@ pub use truncated::{epsilon_to_rho_within, filter_order_for, rho_to_epsilon_with
 pub use zcdp::ZcdpAccountant;
 
 use crate::Error;
+use crate::analysis::AccountantName;
 use crate::event::PrivacyEvent;
 use crate::quantity::Delta;
 use crate::unit::Sensitivity;
 
 /// Sums up the loss of events for one privacy unit.
 pub trait Accountant {
-    /// The name on the command line and in reports.
-    fn name(&self) -> &'static str;
+    /// Which of the accountants it is.
+    fn accountant(&self) -> AccountantName;
 
     /// Adds `times` occurrences of `event`. Refuses events that it cannot price, and sums that overflow; then
     /// nothing changes.
@@ -47,14 +48,19 @@ pub trait Accountant {
     /// ε at `delta` for all that was added; it errs as [`Accountant::direction`] says.
     fn loss(&self, delta: Delta) -> Loss;
 
-    /// Whether its result is the same for all votes, so that it may be published. Events know of no votes, so it is.
-    fn publishable(&self) -> bool {
-        true
+    /// The name on the command line and in reports.
+    fn name(&self) -> &'static str {
+        self.accountant().as_str()
     }
 
-    /// Where its result lies beside the loss that it is about: events are priced from above.
+    /// Whether its result is the same for all votes, so that it may be published.
+    fn publishable(&self) -> bool {
+        self.accountant().cost_publishable() && self.accountant().is_guarantee()
+    }
+
+    /// Where its result lies beside the loss that it is about.
     fn direction(&self) -> Direction {
-        Direction::UpperBound
+        self.accountant().direction()
     }
 }
 

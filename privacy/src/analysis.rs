@@ -61,6 +61,9 @@ pub struct Account {
     pub answered: f64,
     /// ε, rounded up, and the order at which it was found.
     pub loss: Loss,
+    /// For how many queries the argmax has its published price at that order: an exact accountant's own cost was not computed there, or
+    /// is no smaller. 0 for the other accountants.
+    pub at_published_price: usize,
     /// Neither prices nor their number depend on the votes, and it is no lower bound.
     pub publishable: bool,
     /// The prices do not.
@@ -254,6 +257,8 @@ pub fn account_in_advance(
     }
     let answered = sum.answered;
     add_to(&mut sum.rdp, &argmax, answered);
+    let asked = sum.queries;
+    sum.compare(&argmax, asked);
     sum.account()
 }
 

@@ -16,6 +16,7 @@
 use super::pure::{self, PureAccountant};
 use super::{Accountant, Loss};
 use crate::Error;
+use crate::analysis::AccountantName;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
 use crate::unit::Sensitivity;
@@ -38,8 +39,8 @@ impl AdvancedAccountant {
 }
 
 impl Accountant for AdvancedAccountant {
-    fn name(&self) -> &'static str {
-        "advanced"
+    fn accountant(&self) -> AccountantName {
+        AccountantName::Advanced
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {

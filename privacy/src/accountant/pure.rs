@@ -2,6 +2,7 @@
 
 use super::{Accountant, Loss};
 use crate::Error;
+use crate::analysis::AccountantName;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
 use crate::unit::Sensitivity;
@@ -23,8 +24,8 @@ impl PureAccountant {
 }
 
 impl Accountant for PureAccountant {
-    fn name(&self) -> &'static str {
-        "pure"
+    fn accountant(&self) -> AccountantName {
+        AccountantName::Pure
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {

@@ -17,6 +17,7 @@
 use super::conversion::rdp_to_epsilon;
 use super::{Accountant, Conversion, Loss};
 use crate::Error;
+use crate::analysis::AccountantName;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, RdpCurve, RdpOrder};
 use crate::smooth_sensitivity::sanitised_cost;
@@ -92,8 +93,8 @@ fn round_up(value: f64) -> f64 {
 }
 
 impl Accountant for RdpAccountant {
-    fn name(&self) -> &'static str {
-        "rdp"
+    fn accountant(&self) -> AccountantName {
+        AccountantName::Rdp
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {

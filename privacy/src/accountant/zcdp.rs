@@ -3,6 +3,7 @@
 use super::conversion::rho_to_loss;
 use super::{Accountant, Conversion, Loss, rho_to_epsilon_classic};
 use crate::Error;
+use crate::analysis::AccountantName;
 use crate::event::PrivacyEvent;
 use crate::quantity::{Delta, Rho};
 use crate::unit::Sensitivity;
@@ -27,8 +28,8 @@ impl ZcdpAccountant {
 }
 
 impl Accountant for ZcdpAccountant {
-    fn name(&self) -> &'static str {
-        "zcdp"
+    fn accountant(&self) -> AccountantName {
+        AccountantName::Zcdp
     }
 
     fn add(&mut self, event: &PrivacyEvent, sensitivity: &Sensitivity, times: u64) -> Result<(), Error> {

@@ -67,6 +67,14 @@ impl Selection {
                 return Err(Error::UnsupportedEvent { accountant: accountant.as_str(), event: name, fix });
             }
         };
-        Ok(Account { accountant, queries, answered: times, loss, publishable: true, cost_publishable: true })
+        Ok(Account {
+            accountant,
+            queries,
+            answered: times,
+            loss,
+            at_published_price: 0,
+            publishable: true,
+            cost_publishable: true,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! The sum of what queries cost, by each accountant in its own measure.
 
-use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING};
+use super::{Account, AccountantName, Answered, Costs, Question, ROUNDING, published};
 use crate::Error;
 use crate::accountant::Conversion;
 use crate::accountant::{Loss, advanced_epsilon, rdp_to_epsilon, rho_to_epsilon_classic, rho_to_loss};
@@ -18,6 +18,8 @@ pub(super) struct Sum<'a> {
     dearest: Vec<Vec<f64>>,
     pub(super) queries: usize,
     pub(super) answered: f64,
+    /// Of an exact accountant: the published costs of a query at each order, and for how many queries its own were no smaller.
+    published: Vec<(f64, usize)>,
 }
 
 impl<'a> Sum<'a> {
@@ -30,6 +32,26 @@ impl<'a> Sum<'a> {
             dearest: vec![Vec::new(); orders],
             queries: 0,
             answered: 0.0,
+            published: Self::published(accountant, question),
+        }
+    }
+
+    fn published(accountant: AccountantName, question: &Question) -> Vec<(f64, usize)> {
+        if !matches!(accountant, AccountantName::Exact | AccountantName::ExactWorstCase) {
+            return Vec::new();
+        }
+        let (threshold, mut argmax) = published(&question.mechanism, &question.orders);
+        if let (Answered::Joint, Some(threshold)) = (question.answered, threshold) {
+            add_to(&mut argmax, &threshold, 1.0);
+        }
+        argmax.into_iter().map(|cost| (cost, 0)).collect()
+    }
+
+    /// Notes where the argmax of `queries` costs no less than it has been published to cost.
+    pub(super) fn compare(&mut self, costs: &[f64], queries: usize) {
+        for ((published, at), cost) in self.published.iter_mut().zip(costs) {
+            // More than the roundings up of both.
+            *at += queries * usize::from(*cost >= *published * (1.0 - 1e-12));
         }
     }
 
@@ -61,10 +83,12 @@ impl<'a> Sum<'a> {
         self.queries += 1;
         match costs {
             Costs::Joint(rdp, answered) => {
+                self.compare(&rdp, 1);
                 self.answered += answered;
                 add_to(&mut self.rdp, &rdp, 1.0);
             }
             Costs::Steps(StepCosts { threshold, argmax, answered }) => {
+                self.compare(&argmax, 1);
                 if let Some(threshold) = threshold {
                     add_to(&mut self.rdp, &threshold, 1.0);
                 }
@@ -92,11 +116,13 @@ impl<'a> Sum<'a> {
         let by_votes =
             self.confident() && matches!(self.question.answered, Answered::Expected | Answered::Joint);
         let loss = self.loss()?;
+        let found = self.question.orders.iter().position(|order| Some(order.get()) == loss.order);
         Ok(Account {
             accountant: self.accountant,
             queries: self.queries,
             answered: self.answered,
             loss,
+            at_published_price: found.and_then(|index| self.published.get(index)).map_or(0, |(_, at)| *at),
             publishable: self.accountant.cost_publishable() && self.accountant.is_guarantee() && !by_votes,
             cost_publishable: self.accountant.cost_publishable(),
         })

@@ -80,8 +80,7 @@ mod tests {
         for b in [0.3, 1.0, 2.0, 7.5, 300.0] {
             let h = 0.5 / b;
             let mut least = f64::INFINITY;
-            for k in 0..(40.0 * b) as i32 {
-                let k = f64::from(k);
+            for k in (0..).map(f64::from).take_while(|k| *k < 40.0 * b) {
                 let tail = |x: f64| 0.5 * exp(-x / b);
                 let rounded = if k > 0.0 { tail(k - 0.5) - tail(k + 0.5) } else { 1.0 - 2.0 * tail(0.5) };
                 least = least.min(tanh(h) * exp(-k / b) / rounded);
@@ -100,11 +99,10 @@ mod tests {
         for sigma in [1.0, 1.3, 2.0, 7.5, 100.0] {
             let s = sqrt(sigma * sigma - 1.0 / 6.0);
             let density = |k: f64| exp(-0.5 * (k / sigma) * (k / sigma));
-            let reach = (12.0 * sigma) as i32;
-            let mass: f64 = (-reach..=reach).map(|k| density(k.into())).sum();
+            let places = || (0..).map(f64::from).take_while(|k| *k < 12.0 * sigma);
+            let mass: f64 = 2.0 * places().map(density).sum::<f64>() - 1.0;
             let mut least = f64::INFINITY;
-            for k in 0..reach {
-                let k = f64::from(k);
+            for k in places() {
                 // Below the mean, where a difference of tails loses no digits.
                 let rounded = normal_cdf((0.5 - k) / s) - normal_cdf((-0.5 - k) / s);
                 least = least.min(density(k) / mass / rounded);

@@ -136,6 +136,26 @@ fn a_million_distinct_counts_are_charged_the_bound_that_holds_for_all() {
         };
         let found = exact.steps(&counts).open(&analyst).argmax[0];
         assert!(found >= bound && found < bound * (1.0 + 1e-9), "{found:e}");
+        // And the account says for how many queries that was so.
+        let question = Question {
+            mechanism,
+            lattice: None,
+            delta: Delta::new(1e-6).unwrap(),
+            orders: orders.to_vec(),
+            conversion: Conversion::Tight,
+            answered: Answered::All,
+            checkpoints: vec![2],
+            curves: false,
+        };
+        let rows = [counts.clone(), VoteCounts::from_votes(MILLION, [ClassIndex(0)]).unwrap()];
+        let at = |name| account(name, &question, &rows, &analyst, || {}).unwrap().0[0].at_published_price;
+        let laplace = matches!(mechanism, NoisyVote::LnMax { .. });
+        // The exact costs of Laplace noise end at some number of classes.
+        assert_eq!(at(AccountantName::Exact), if laplace { 2 } else { 1 });
+        assert_eq!(
+            (at(AccountantName::ExactWorstCase), at(AccountantName::Rdp)),
+            (if laplace { 2 } else { 0 }, 0)
+        );
     }
 }
 

@@ -186,9 +186,10 @@ fn the_worst_case_on_a_lattice_covers_votes_whose_noise_is_drawn_on_it() {
     // Whole sums over the lattice: of two classes, where a tie is a coin, and of a test, where it passes.
     let at = [1.5, 2.0, 4.0, 8.0];
     let mut above_continuous = 0;
-    for (bits, votes) in [(0, 8.0), (1, 8.0), (0, 3.0)] {
+    for (bits, votes) in [(0, 8), (1, 8), (0, 3)] {
         let (lattice, vote) = (Lattice::new(bits).unwrap(), 1 << bits);
-        let reach = 45 * votes as i32 * vote;
+        let reach = 45 * votes * vote;
+        let votes = f64::from(votes);
         let (noise, sigma1) = (scale(votes), scale(votes));
         let tests = NoisyVote::ConfidentGnMax { threshold: 0.0, sigma1, sigma2: noise };
         for mechanism in [NoisyVote::GnMax { sigma: noise }, tests, NoisyVote::LnMax { scale: noise }] {
@@ -206,7 +207,7 @@ fn the_worst_case_on_a_lattice_covers_votes_whose_noise_is_drawn_on_it() {
             for k in -reach..=reach {
                 below.push(below.last().unwrap() + law(k) / mass);
             }
-            let less = |k: i32| below[(k + reach).clamp(0, 2 * reach + 1) as usize];
+            let less = |k: i32| below[usize::try_from((k + reach).clamp(0, 2 * reach + 1)).unwrap()];
             // With so many steps more than what is to be beaten.
             let wins = |gap: i32| match mechanism {
                 NoisyVote::ConfidentGnMax { .. } => less(gap + 1),

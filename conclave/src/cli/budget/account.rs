@@ -37,9 +37,9 @@ pub(super) struct AccountArgs {
     /// pure, advanced, zcdp, rdp, pld, pld-lower, gdp, rdp-data-dependent, exact, exact-worst-case; repeat for several [default: all that apply]
     #[arg(long, value_name = "A", value_parser = accountant)]
     accountant: Vec<AccountantName>,
-    /// How often an answer after a threshold test is charged: expected, joint (exact of confident-gnmax only), all, or at most N
-    #[arg(long, value_name = "expected|joint|all|N", value_parser = answered, default_value = "expected")]
-    answered: Answered,
+    /// How often an answer after a threshold test is charged: expected, joint (exact of confident-gnmax only), all, or at most N [default: expected]
+    #[arg(long, value_name = "expected|joint|all|N", value_parser = answered)]
+    answered: Option<Answered>,
     /// After how many queries, such as 100,500 [default: all rows]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     at: Vec<usize>,
@@ -87,6 +87,7 @@ struct Row {
     epsilon: Option<f64>,
     order: Option<f64>,
     order_at_end: bool,
+    at_published_price: usize,
     publishable: bool,
     cost_publishable: bool,
     direction: &'static str,
@@ -114,9 +115,9 @@ pub(super) fn run(args: &AccountArgs, console: &Console) -> Result<Exit, Fault> 
 fn of_noisy(args: &AccountArgs, mechanism: NoisyVote, console: &Console) -> Result<Told, Fault> {
     let given = !args.accountant.is_empty();
     let mut accountants = if given { args.accountant.clone() } else { AccountantName::ALL.to_vec() };
-    accountants.retain(|name| given || name.check(&mechanism, args.answered).is_ok());
+    accountants.retain(|name| given || name.check(&mechanism, args.answered()).is_ok());
     for name in &accountants {
-        name.check(&mechanism, args.answered)?;
+        name.check(&mechanism, args.answered())?;
     }
     let votes = votes::read(&args.votes)?;
     let predictions =
@@ -128,7 +129,7 @@ fn of_noisy(args: &AccountArgs, mechanism: NoisyVote, console: &Console) -> Resu
         delta: args.delta,
         orders: args.orders(),
         conversion: args.conversion.into(),
-        answered: args.answered,
+        answered: args.answered(),
         checkpoints: shown.clone(),
         curves: args.curve,
     };
@@ -190,6 +191,15 @@ fn of_selection(args: &AccountArgs, selection: Selection) -> Result<Told, Fault>
 }
 
 impl AccountArgs {
+    fn answered(&self) -> Answered {
+        self.answered.unwrap_or(Answered::Expected)
+    }
+
+    /// Whether there is a threshold test, before which a query may go unanswered.
+    const fn tests(&self) -> bool {
+        matches!(self.noise.mechanism, VoteMechanism::ConfidentGnMax | VoteMechanism::InteractiveGnMax)
+    }
+
     /// After how many queries, in ascending order.
     fn checkpoints(&self, rows: usize) -> Vec<usize> {
         let mut checkpoints = if self.at.is_empty() { vec![rows] } else { self.at.clone() };
@@ -269,8 +279,14 @@ fn words(told: &Told, args: &AccountArgs) -> String {
     if told.results.iter().any(|row| row.accountant == AccountantName::Exact.as_str()) {
         text.push_str(
             "\nexact is the cost of these very votes: except with probability δ over the noise, the labels shift the odds between\n\
-             them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself. Where it is\n\
-             not computed (Laplace noise and more than 128 classes, or counts too far apart) the data-independent bound stands in.\n",
+             them and any neighbour by at most exp(epsilon). It is no differential-privacy guarantee, and is private itself.\n",
+        );
+    }
+    for row in told.results.iter().filter(|row| row.at_published_price > 0) {
+        let _ = writeln!(
+            text,
+            "\n{} has {} of {} queries at their published price: its own was not computed there, or is no smaller.",
+            row.accountant, row.at_published_price, row.queries
         );
     }
     if told.results.iter().any(|row| row.accountant == AccountantName::PldLower.as_str()) {
@@ -279,8 +295,12 @@ fn words(told: &Told, args: &AccountArgs) -> String {
              no guarantee.\n",
         );
     }
-    let tested = [VoteMechanism::ConfidentGnMax, VoteMechanism::InteractiveGnMax];
-    if matches!(args.answered, Answered::Expected) && tested.contains(&args.noise.mechanism) {
+    if args.answered.is_some() && !args.tests() {
+        text.push_str(
+            "\n--answered changes nothing here: without a threshold test every query is answered.\n",
+        );
+    }
+    if args.tests() && args.answered() == Answered::Expected {
         text.push_str(
             "\nAnswers are counted as expected, as the 2018 paper does, which bounds no run; --answered N prices a cap on them.\n",
         );
@@ -297,6 +317,7 @@ impl From<&Account> for Row {
             epsilon: account.loss.epsilon.is_finite().then_some(account.loss.epsilon),
             order: account.loss.order,
             order_at_end: account.loss.order_at_end,
+            at_published_price: account.at_published_price,
             publishable: account.publishable,
             cost_publishable: account.cost_publishable,
             direction: account.accountant.direction().name(),
