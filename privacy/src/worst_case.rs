@@ -15,7 +15,7 @@
 //!
 //! The threshold test is the same on a line (`worst_case/line.rs`): its statistic moves by at most one.
 //!
-//! Laplace noise has the same reduction; its supremum is certified by first-order bounds (`worst_case/laplace.rs`).
+//! Laplace noise has the same reduction and the same tolerance; its bounds are monotone log ratios (`worst_case/laplace.rs`).
 //!
 //! What it does not cover: more than one moved vote (see [`crate::unit`]; m votes from one class to one other are
 //! σ/m, anything else keeps the published price) and parties who see the noisy counts. The figures here are of continuous noise;
@@ -82,43 +82,15 @@ pub fn threshold(sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
 }
 
 /// The worst case of argmax_j (n_j + Lap(b)) at each of `orders`, in nats, rounded up; never above min(2α/b², 2/b).
-///
-/// Within 10^-3 of the supremum of the three-outcome mechanism for up to [`SEARCHED_ALONE`] orders. Of longer lists some are
-/// searched, and between them (α-1)D, which is convex in α, is bounded by its chord: 2·10^-2.
 pub fn lnmax(scale: Scale, orders: &[RdpOrder]) -> Vec<f64> {
     let shift = 1.0 / scale.get();
-    let published = |alpha: f64| widen_up((2.0 * alpha * shift * shift).min(2.0 * shift), ROUNDING);
-    let within = |alpha: f64| searchable(alpha, shift) && shift >= LAPLACE_SHIFT_MIN;
-    let search = |alpha: f64| {
-        divergence(laplace::supremum(shift, alpha, LAPLACE_TOLERANCE), alpha).min(published(alpha))
-    };
-    let mut alphas: Vec<f64> =
-        orders.iter().map(|order| order.get()).filter(|alpha| within(*alpha)).collect();
-    alphas.sort_unstable_by(f64::total_cmp);
-    // Ascending, the first and the last order among them.
-    let mut anchors: Vec<(f64, f64)> = Vec::new();
-    for (index, alpha) in alphas.iter().enumerate() {
-        let far =
-            |next: &f64| anchors.last().is_none_or(|(last, _)| next - 1.0 > ANCHOR_RATIO * (last - 1.0));
-        if orders.len() <= SEARCHED_ALONE || alphas.get(index + 1).is_none_or(far) {
-            anchors.push((*alpha, search(*alpha)));
-        }
-    }
     let at = |order: &RdpOrder| {
         let alpha = order.get();
-        if !within(alpha) {
-            return published(alpha);
+        let published = widen_up((2.0 * alpha * shift * shift).min(2.0 * shift), ROUNDING);
+        if !searchable(alpha, shift) || shift < LAPLACE_SHIFT_MIN {
+            return published;
         }
-        let above = anchors.partition_point(|(anchor, _)| *anchor < alpha);
-        let (high, at_high) = anchors[above];
-        #[expect(clippy::float_cmp, reason = "an anchor is one of the orders")]
-        if above == 0 || high == alpha {
-            return at_high;
-        }
-        let (low, at_low) = anchors[above - 1];
-        let weight = (alpha - low) / (high - low);
-        let chord = (1.0 - weight) * (low - 1.0) * at_low + weight * (high - 1.0) * at_high;
-        widen_up(chord / (alpha - 1.0), 1e-12).min(published(alpha))
+        divergence(laplace::supremum(shift, alpha, TOLERANCE), alpha).min(published)
     };
     orders.iter().map(at).collect()
 }
@@ -152,14 +124,8 @@ pub(crate) fn on_lattice(
     orders.iter().zip(divergences).map(at).collect()
 }
 
-/// How much above the supremum for Laplace noise a certified divergence may be, in relative terms.
-const LAPLACE_TOLERANCE: f64 = 5e-4;
 /// Larger Laplace scales than its inverse keep the published bound.
 const LAPLACE_SHIFT_MIN: f64 = 1e-3;
-/// Of lists of at most so many orders every one is searched.
-pub const SEARCHED_ALONE: usize = 8;
-/// The ratio of α-1 up to which neighbouring orders of longer lists share their searches.
-const ANCHOR_RATIO: f64 = 1.35;
 
 fn searchable(alpha: f64, shift: f64) -> bool {
     alpha * shift <= PRODUCT_MAX && (SHIFT_MIN..=1.0).contains(&shift)
