@@ -91,24 +91,29 @@ impl Square {
     /// The largest of some values in it, and an upper bound for all of it: the first one if that is `enough`.
     fn excess(&self, shift: f64, alpha: f64, enough: f64) -> (f64, f64) {
         let Self { u, v, half } = *self;
-        let lowest = Pair::at(u + half, v - half, shift);
-        let highest = Pair::at(u - half, v + half, shift);
+        let corners = self.corners(shift);
+        let [lowest, highest] = &corners;
         let another = laplace_cdf(shift + half - u) * laplace_cdf(half - shift - v);
         let largest = [lowest.there[0], highest.there[1], another];
-        let ends = [0, 1, 2].map(|k| [lowest.ratios[k] - ERROR, highest.ratios[k] + ERROR]);
         let value = lowest.excess(alpha).max(highest.excess(alpha));
         let most = |[low, high]: [f64; 2]| psi(alpha, low).max(psi(alpha, high));
-        let bound: f64 = (0..3).map(|k| largest[k] * most(ends[k])).sum::<f64>() * (1.0 + ROUNDING);
+        let bound: f64 = (0..3).map(|k| largest[k] * most(ends(&corners, k))).sum::<f64>() * (1.0 + ROUNDING);
         if bound <= enough || half > SMALL {
             return (value, bound);
         }
         let centre = Pair::at(u, v, shift).excess(alpha);
-        let [by_u, by_v] = self.steepest(shift, alpha, &ends);
+        let [by_u, by_v] = self.steepest(shift, alpha, &corners);
         (value.max(centre), bound.min((centre + half * (by_u + by_v)) * (1.0 + ROUNDING)))
     }
 
-    /// Upper bounds on |∂F/∂u| and |∂F/∂v| in the square, with the `ends` of each log ratio.
-    fn steepest(&self, shift: f64, alpha: f64, ends: &[[f64; 2]; 3]) -> [f64; 2] {
+    /// Where all log ratios are smallest, and where they are largest.
+    fn corners(&self, shift: f64) -> [Pair; 2] {
+        let Self { u, v, half } = *self;
+        [Pair::at(u + half, v - half, shift), Pair::at(u - half, v + half, shift)]
+    }
+
+    /// Upper bounds on the slopes of the excess in the square, by u and by v, up or down.
+    fn steepest(&self, shift: f64, alpha: f64, corners: &[Pair; 2]) -> [f64; 2] {
         let grows = exp(2.0 * self.half) * (1.0 + ROUNDING);
         // The largest of a term that is within a factor of `grows` of this, either way.
         let up = |term: f64| if term > 0.0 { term * grows } else { term / grows };
@@ -119,7 +124,7 @@ impl Square {
                 for (slope, power) in
                     [(alpha * here[axis][k], alpha - 1.0), ((1.0 - alpha) * there[axis][k], alpha)]
                 {
-                    let [one, other] = ends[k].map(|ratio| slope * expm1(power * ratio));
+                    let [one, other] = ends(corners, k).map(|ratio| slope * expm1(power * ratio));
                     rises += up(one.max(other));
                     falls += up(-one.min(other));
                 }
@@ -136,6 +141,11 @@ impl Square {
             half,
         })
     }
+}
+
+/// Between which the log ratio of outcome k lies in a square with these corners.
+fn ends([lowest, highest]: &[Pair; 2], k: usize) -> [f64; 2] {
+    [lowest.ratios[k] - ERROR, highest.ratios[k] + ERROR]
 }
 
 impl Pair {
@@ -334,7 +344,7 @@ mod tests {
                     most = most.max(value);
                 }
                 // They are no looser than their order in the side says, either.
-                if half < 0.05 * shift {
+                if half < 0.025 * shift {
                     assert!(
                         by_corners <= most * 1.5 && by_slopes <= most * 1.1,
                         "{shift} {alpha} {square:?}"
@@ -352,11 +362,7 @@ mod tests {
                 let reach = [2.0 * shift, 3.0][index % 2];
                 let half = [SMALL, 0.1 * shift][index / 2 % 2];
                 let square = Square { u: reach * x, v: reach * y, half };
-                let corner =
-                    |side: f64| Pair::at(square.u + side * half, square.v - side * half, shift).ratios;
-                let (low, high) = (corner(1.0), corner(-1.0));
-                let ends = [0, 1, 2].map(|k| [low[k], high[k]]);
-                let [by_u, by_v] = square.steepest(shift, alpha, &ends);
+                let [by_u, by_v] = square.steepest(shift, alpha, &square.corners(shift));
                 let h = 1e-4 * half;
                 for [du, dv] in points(8) {
                     let (u, v) = (square.u + du * half, square.v + dv * half);
@@ -375,6 +381,26 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn beyond_the_radius_nothing_is_above_the_strips() {
+        for (shift, alpha) in [(1.0, 1.25), (1.0, 6.5), (0.2, 16.0), (1e-3, 2.0), (1e-3, 6500.0)] {
+            let bound = strips(shift, alpha, 1e-5, 0.0);
+            let mut most = 0.0_f64;
+            for [x, y] in points(2000) {
+                let far = RADIUS + 10.0 * (1.0 + y);
+                for near in [4.0 * x, shift * (1.0 + x), RADIUS * x] {
+                    for (u, v) in [(-far, near), (near, -far), (far, near), (near, far), (far, far - near)] {
+                        let value = Pair::at(u, v, shift).excess(alpha);
+                        assert!(value <= bound, "{shift} {alpha} ({u}, {v}): {value:e} above {bound:e}");
+                        most = most.max(value);
+                    }
+                }
+            }
+            assert!(bound <= most * (1.0 + 1e-3), "{shift} {alpha}: {bound:e} far above {most:e}");
+            assert!(strips(shift, alpha, 1e-5, 2.0 * bound) <= 2.0 * bound * (1.0 + ROUNDING));
         }
     }
 
