@@ -82,6 +82,8 @@ pub fn threshold(sigma1: Scale, orders: &[RdpOrder]) -> Vec<f64> {
 }
 
 /// The worst case of argmax_j (n_j + Lap(b)) at each of `orders`, in nats, rounded up; never above min(2α/b², 2/b).
+///
+/// Within 2·10^-5 of the supremum of the three-outcome mechanism for b from 1 to 1000 and α up to 6.5 b; beyond, the published bound.
 pub fn lnmax(scale: Scale, orders: &[RdpOrder]) -> Vec<f64> {
     let shift = 1.0 / scale.get();
     let at = |order: &RdpOrder| {

@@ -2,7 +2,7 @@
 //!
 //! Scores are in units of b, f(x) = e^-|x|/2, F its distribution function, and the neighbour of (u, v) is at (u - δ, v + δ). The reduction
 //! of the Gaussian case holds for any continuous noise; only the bounds on a square differ, because f has a kink. What they rest on holds
-//! for every log-concave f, except for the last point:
+//! for every log-concave f, but for the last point:
 //!
 //! - g = ln p_i is concave (Prékopa), and ∂g/∂v grows with u. With p_i = ∫_0^∞ f(x-u) F(x-v) dx it is the mean of -f/F at X - v,
 //!   which grows with X because F is log-concave, for X of density f(x-u) F(x-v); a larger u multiplies that by f(x-u')/f(x-u), which grows
