@@ -135,6 +135,18 @@ fn seeded_release_noise_is_named_by_no_service() {
 }
 
 #[test]
+fn nobody_in_a_cluster_may_see_the_votes() {
+    // The privacy crate hands its own secrets on as secrets; a researcher's command is for who holds votes of their own.
+    let may = |path: &str| path.starts_with("privacy/") || path.starts_with("conclave/src/cli/budget/");
+    for source in rust_sources().iter().filter(|source| !source.is_test() && !may(&source.path)) {
+        for (number, line) in source.production_lines() {
+            let names = line.contains("who_may_see_the_votes");
+            assert!(!names, "{}:{number}: opens secret costs; only `conclave budget` may", source.path);
+        }
+    }
+}
+
+#[test]
 fn no_manifest_or_build_setting_can_weaken_a_build() {
     let root = root();
     for settings in [".cargo/config.toml", ".cargo/config"] {
