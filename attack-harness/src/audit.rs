@@ -60,6 +60,47 @@ impl Bounded {
     }
 }
 
+/// Where the answers of an audit come from, which is all that it audits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The mechanism of this build, called by the attacker in its own process.
+    Mechanism,
+    /// A running aggregator, asked as a student asks.
+    Aggregator,
+}
+
+impl Source {
+    /// In words that follow a number of them.
+    const fn draws(self) -> &'static str {
+        match self {
+            Self::Mechanism => {
+                "draws of the mechanism as this build has it, on votes that were made up for it"
+            }
+            Self::Aggregator => "answers of a running aggregator to votes that were made up for it",
+        }
+    }
+
+    const fn drawn_by(self) -> &'static str {
+        match self {
+            Self::Mechanism => {
+                "by the mechanism of the contract as this build has it, in the attacker's own process and not in the aggregator"
+            }
+            Self::Aggregator => "by a running aggregator under the contract, asked over the network",
+        }
+    }
+
+    /// The way from there to what is served, where that is another.
+    const fn not_audited(self) -> &'static str {
+        match self {
+            Self::Mechanism => {
+                "The aggregator's release path, from the votes to the answer that is served: no campaign is asked here, and that path is \
+                 audited by a test on a running aggregator (what_a_cluster_releases_stands_an_audit_and_repeats_say_nothing). "
+            }
+            Self::Aggregator => "",
+        }
+    }
+}
+
 /// The probability with which one bound may be wrong.
 pub const FALSE_ALARM: f64 = 1e-6;
 
@@ -190,7 +231,7 @@ fn score(answers: &[Outcome]) -> f64 {
 const LATTICE_SLACK: f64 = 1e-3;
 
 /// What a report says of it; `terms` are unit, adjacency and δ of every ε, in words.
-pub fn finding(bounded: &[Bounded], audited: &Audited<'_>, terms: &str) -> Finding {
+pub fn finding(bounded: &[Bounded], audited: &Audited<'_>, source: Source, terms: &str) -> Finding {
     let mut measurements: Vec<Measurement> = Vec::new();
     for bounded in bounded {
         let of = |measure, value| Measurement::new(measure, "queries", bounded.queries.into(), value);
@@ -209,19 +250,25 @@ pub fn finding(bounded: &[Bounded], audited: &Audited<'_>, terms: &str) -> Findi
     };
     Finding {
         attack: "audit",
-        title: "An audit of the releases",
+        title: match source {
+            Source::Mechanism => "An audit of the mechanism",
+            Source::Aggregator => "An audit of the releases",
+        },
         threat: threat_model(),
         method: format!(
-            "Campaigns of {} queries are drawn {runs} times with the unit and {runs} times without it, by the mechanism of the contract. Votes are \
-             made up so that one unit shows most: split evenly between two classes, and the unit moves from the one to the other on \
+            "Campaigns of {} queries are drawn {runs} times with the unit and {runs} times without it, {}. Votes are made up so that one unit shows most: split evenly between two classes, and the unit moves from the one to the other on \
              every query. Statistic: of one query its answer; of more, how many more answers name the first class than the second. One half \
              of the runs chooses events, the other half bounds their probabilities (exact binomial intervals). The noise comes from \
              the operating system, as on a cluster, whatever the seed: figures differ each time.",
             bounded.iter().map(|bounded| bounded.queries.to_string()).collect::<Vec<_>>().join(", "),
+            source.drawn_by(),
         ),
-        not_tried: "Membership through the student, which tells less than the labels that it learned from; votes that differ from query to \
-                    query; queries chosen by earlier answers; what a wrong price at a larger number of queries would lose.",
-        asked: vec![Asked::new(drawn, "draws of the release path on votes that were made up for it")],
+        not_tried: format!(
+            "{}Membership through the student, which tells less than the labels that it learned from; votes that differ from query to \
+             query; queries chosen by earlier answers; what a wrong price at a larger number of queries would lose.",
+            source.not_audited()
+        ),
+        asked: vec![Asked::new(drawn, source.draws())],
         privacy_cost: "Nothing was asked of the target, so nothing was charged.".to_owned(),
         result: format!(
             "Shown and charged, as ε ({terms}): {}. {runs} runs with the unit and {runs} without at each size; each bound holds with a \
@@ -292,7 +339,7 @@ mod tests {
     fn found(draw: impl FnMut(&VoteCounts, u64, u32) -> Result<Outcome>) -> (Bounded, Finding) {
         with_audit(10.0, FilterOrder::DEFAULT, |audited| {
             let bounded = audited.run(40, 1_500, draw).unwrap();
-            (bounded, finding(&[bounded], audited, TERMS))
+            (bounded, finding(&[bounded], audited, Source::Mechanism, TERMS))
         })
     }
 
@@ -360,12 +407,30 @@ mod tests {
         assert!(published.epsilon_at_least < published.epsilon_charged, "the published price hides it");
     }
 
+    /// What was drawn in the attacker's process says nothing about an aggregator, and must not be told as if it did.
+    #[test]
+    fn an_audit_names_what_it_drew_from_and_what_it_therefore_does_not_audit() {
+        let told = |source| {
+            with_audit(10.0, FilterOrder::DEFAULT, |audited| {
+                let seen = conclave_privacy::audit::Finding::of(Vec::new());
+                finding(&[audited.bounded(1, 10, &seen).unwrap()], audited, source, TERMS)
+            })
+        };
+        let (here, served) = (told(Source::Mechanism), told(Source::Aggregator));
+        assert!(here.asked[0].what.contains("mechanism as this build has it"), "{:?}", here.asked);
+        assert!(here.method.contains("attacker's own process"), "{}", here.method);
+        assert!(here.not_tried.contains("The aggregator's release path"), "{}", here.not_tried);
+        assert!(!here.title.contains("releases") && served.title.contains("releases"));
+        assert!(served.asked[0].what.contains("running aggregator"), "{:?}", served.asked);
+        assert!(!served.not_tried.contains("aggregator"), "{}", served.not_tried);
+    }
+
     #[test]
     fn where_nothing_is_shown_the_verdict_says_so() {
         with_audit(10.0, FilterOrder::DEFAULT, |audited| {
             let seen = conclave_privacy::audit::Finding::of(Vec::new());
             let bounded = audited.bounded(1, 10, &seen).unwrap();
-            let found = finding(&[bounded], audited, TERMS);
+            let found = finding(&[bounded], audited, Source::Mechanism, TERMS);
             assert!(found.verdict_in_words().contains("nothing of"), "{}", found.verdict_in_words());
             assert!(!found.verdict_in_words().contains("kept"));
         });

@@ -78,6 +78,8 @@ impl ArgmaxLaw {
     }
 }
 
+/// How far a probability of an [`ArgmaxLaw`] may be from the exact one.
+pub(crate) const ERROR: f64 = 1e-6;
 const NEGLIGIBLE: f64 = 1e-18;
 
 #[cfg(test)]

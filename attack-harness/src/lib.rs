@@ -10,7 +10,7 @@
 //! | what releases prove about ε, beside what is charged | [`audit`] |
 //! | what is told of each | [`report`] |
 //! | a world in which data can be spoiled | [`world`] |
-//! | the law that noise follows, and how sure a measured share is | [`law`], [`proportion`] |
+//! | the law that noise follows, how sure a measured share is, and when it is surely too small | [`law`], [`proportion`], [`floor`] |
 //!
 //! An attack asks for the least capability that it needs, so one that needs scores does not compile against a service that
 //! gives labels only. It asks through a [`meter::Meter`], which counts and refuses. It knows neither sockets nor services:
@@ -23,6 +23,7 @@ pub mod access;
 pub mod attacks;
 pub mod audit;
 mod error;
+pub mod floor;
 pub mod law;
 pub mod meter;
 pub mod proportion;

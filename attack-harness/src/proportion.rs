@@ -27,12 +27,6 @@ impl Proportion {
         self.times as f64 / self.of.max(1) as f64
     }
 
-    /// Whether this is too few for a probability of at least `bound` on average, but for a chance of 10⁻⁶ (Hoeffding 1963, Theorem 1:
-    /// independent trials, whose probabilities may differ).
-    pub fn is_surely_below(self, bound: f64) -> bool {
-        self.of > 0 && self.share() + (FALSE_ALARM.recip().ln() / (2.0 * self.of as f64)).sqrt() < bound
-    }
-
     /// The share with its interval, in words.
     pub fn in_words(self) -> String {
         let (low, high) = self.interval();
@@ -40,7 +34,7 @@ impl Proportion {
     }
 
     /// The interval of Wilson (1927) at 95 %: approximate, for a picture. Bounds that a verdict rests on are exact ones
-    /// (`conclave_privacy::audit`).
+    /// ([`crate::floor`], `conclave_privacy::audit`).
     pub fn interval(self) -> (f64, f64) {
         if self.of == 0 {
             return (0.0, 1.0);
@@ -57,8 +51,6 @@ pub(crate) fn per_cent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// The chance with which [`Proportion::is_surely_below`] is wrong.
-pub(crate) const FALSE_ALARM: f64 = 1e-6;
 const NORMAL_QUANTILE_975: f64 = 1.959_963_984_540_054;
 
 #[cfg(test)]

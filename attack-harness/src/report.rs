@@ -22,7 +22,7 @@ pub struct Finding {
     /// How it was done: every parameter, how rows and queries were chosen and changes drawn, and how many there were.
     pub method: String,
     /// What an attacker of this kind could do besides, and this one did not.
-    pub not_tried: &'static str,
+    pub not_tried: String,
     /// What was asked or drawn, by kind; nothing where there is one kind.
     pub asked: Vec<Asked>,
     /// What it cost in privacy, where the ledger was charged nothing for the attacker's questions.

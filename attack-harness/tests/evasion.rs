@@ -2,8 +2,8 @@
 //! what is exactly possible.
 //!
 //! Models and rows: `learning/tests/vectors/README.md`. All figures are rows of 100 that stay right, errors at first counted as lost. The
-//! tools ran once, unchanged, in 32 bits; where an attack draws, over several seeds. The exact ones are those of a linear model in the L∞
-//! ball cut to 0..=1, in closed form.
+//! tools ran once, unchanged, in 32 bits; where an attack draws, over several seeds. The exact ones are those of a linear model, in closed
+//! form: in L∞ in the ball cut to 0..=1, in L2 in the whole ball.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -23,52 +23,59 @@ const PGD: Method = Method::Pgd { steps: 40, restarts: 1 };
 /// Rows that a sign of a gradient near 0 may decide either way.
 const ROWS_OFF_MAX: u64 = 2;
 
-/// What the tools leave right of a model in L∞.
+/// What the tools leave right of a model in L∞, at each of `EPS`.
 struct Reference {
     model: &'static str,
-    /// FGSM at each of `EPS`: Foolbox and ART agree on every one.
+    /// FGSM: Foolbox and ART agree on every one.
     fgsm: [u64; 5],
-    /// Foolbox at each of `EPS`: the best of BIM (10 steps of 0.2 ε) and PGD (40 steps of ε/30, from the row).
-    foolbox: [u64; 5],
-    /// ART at each of `EPS`: the best of BIM (10 steps of 0.2 ε) and PGD (40 steps of ε/30, 5 restarts, two seeds).
-    art: [u64; 5],
-    /// AutoAttack's standard ensemble at [`ENSEMBLE_EPS`], which uses other losses, too: as few as anybody found.
-    ensemble: [u64; 3],
+    /// The best of the tools' attacks in many steps on the cross-entropy: Foolbox's BIM (10 steps of 0.2 ε) and PGD (40 steps of ε/30),
+    /// ART's the same (PGD with 5 restarts, two seeds) and its APGD (100 steps, at the second to fourth of `EPS`).
+    many: [u64; 5],
+    /// As few as anybody can find: exact for the softmax model, which is linear; of the others, what AutoAttack's standard ensemble leaves,
+    /// which uses other losses, too, at the second to fourth of `EPS`.
+    least: [u64; 5],
 }
 
 const LINF: [Reference; 3] = [
     Reference {
         model: "model_softmax.onnx",
         fgsm: [94, 87, 62, 9, 0],
-        foolbox: [94, 86, 62, 7, 0],
-        art: [94, 86, 62, 5, 0],
-        ensemble: [84, 61, 3],
+        many: [94, 86, 62, 5, 0],
+        least: [94, 84, 61, 3, 0],
     },
     Reference {
         model: "model_mlp128.onnx",
         fgsm: [94, 85, 51, 1, 0],
-        foolbox: [94, 83, 48, 0, 0],
-        art: [94, 83, 48, 0, 0],
-        ensemble: [81, 47, 0],
+        many: [94, 81, 47, 0, 0],
+        least: [0, 81, 47, 0, 0],
     },
     Reference {
         model: "model_mlp128_adv.onnx",
         fgsm: [95, 91, 79, 29, 0],
-        foolbox: [95, 91, 78, 21, 0],
-        art: [95, 91, 78, 20, 0],
-        ensemble: [89, 77, 10],
+        many: [95, 91, 77, 17, 0],
+        least: [0, 89, 77, 10, 0],
     },
 ];
-/// The second to fourth of `EPS`.
-const ENSEMBLE_EPS: std::ops::Range<usize> = 1..4;
-/// Model, and the best of three seeds of Foolbox's PGD in L2 at ε 0.25, 0.5 and 1.
-const FOOLBOX_L2: [(&str, [u64; 3]); 3] = [
-    ("model_softmax.onnx", [86, 60, 2]),
-    ("model_mlp128.onnx", [87, 56, 0]),
-    ("model_mlp128_adv.onnx", [90, 71, 7]),
+
+/// What Foolbox leaves right of a model in L2, at each of [`L2_EPS`].
+struct ReferenceL2 {
+    model: &'static str,
+    /// The best of three seeds of its PGD.
+    pgd: [u64; 3],
+    /// DeepFool and DDN, which look for the nearest wrong row rather than for one within ε: the fewest rows further off than ε.
+    nearest: [u64; 3],
+}
+
+const L2_EPS: [f32; 3] = [0.25, 0.5, 1.0];
+/// On the network that was trained against PGD, PGD is the weaker one by 4 to 5 rows of 100 at the larger ε, and ours lies between the two (70
+/// and 4). Everywhere else the two are within 2 rows of each other, and so are we of both.
+const L2: [ReferenceL2; 3] = [
+    ReferenceL2 { model: "model_softmax.onnx", pgd: [86, 60, 2], nearest: [84, 60, 2] },
+    ReferenceL2 { model: "model_mlp128.onnx", pgd: [87, 56, 0], nearest: [87, 54, 0] },
+    ReferenceL2 { model: "model_mlp128_adv.onnx", pgd: [90, 71, 7], nearest: [89, 67, 2] },
 ];
-/// The softmax model at the first three of `EPS`: no attack can leave fewer.
-const EXACT_SOFTMAX: [u64; 3] = [94, 84, 61];
+/// Rows of the softmax model whose exact margin in L2, without regard to 0..=1, is above each of [`L2_EPS`]: no attack can leave fewer.
+const SOFTMAX_MARGIN_ABOVE: [u64; 3] = [81, 56, 2];
 
 fn digits() -> Dataset {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../learning/tests/vectors");
@@ -105,29 +112,32 @@ fn linf_matches_foolbox_and_art_within_two_rows_and_pgd_never_leaves_more_than_f
             let (one, many) = (robust(Method::Fgsm), robust(PGD));
             let fgsm = reference.fgsm[at];
             assert!(one.abs_diff(fgsm) <= ROWS_OFF_MAX, "{name} at {eps}: FGSM {one}, the tools {fgsm}");
-            let best = reference.foolbox[at].min(reference.art[at]);
-            assert!(many <= best + ROWS_OFF_MAX, "{name} at {eps}: PGD {many}, the tools {best}");
-            if ENSEMBLE_EPS.contains(&at) {
-                let least = reference.ensemble[at - ENSEMBLE_EPS.start];
-                assert!(many + ROWS_OFF_MAX >= least, "{name} at {eps}: PGD {many}, nobody below {least}");
-            }
+            let (best, least) = (reference.many[at], reference.least[at]);
+            assert!(many.abs_diff(best) <= ROWS_OFF_MAX, "{name} at {eps}: PGD {many}, the tools {best}");
+            // Exact or as good as: rounding may decide the rows at the very edge of a network, none of a linear model.
+            let off = if name == "model_softmax.onnx" { 0 } else { ROWS_OFF_MAX };
+            assert!(many + off >= least, "{name} at {eps}: PGD {many}, nobody below {least}");
             assert!(many <= one, "{name} at {eps}: PGD {many}, FGSM {one}");
-            if let Some(&exact) = EXACT_SOFTMAX.get(at).filter(|_| name == "model_softmax.onnx") {
-                assert!(one >= exact && many >= exact, "{one} and {many} are fewer than the exact {exact}");
-            }
         }
     }
 }
 
 #[test]
-fn l2_leaves_no_more_than_foolbox() {
+fn l2_leaves_what_foolbox_leaves_within_two_rows() {
     let data = digits();
-    for (name, foolbox) in FOOLBOX_L2 {
-        let network = network(name);
-        for (eps, expected) in [0.25, 0.5, 1.0].into_iter().zip(foolbox) {
+    for ReferenceL2 { model, pgd, nearest } in L2 {
+        let network = network(model);
+        for (at, eps) in L2_EPS.into_iter().enumerate() {
             let evaded = attacked(&network, &data, PGD, Norm::L2, eps, Budget::default());
-            let found = evaded.robust.times;
-            assert!(found <= expected + ROWS_OFF_MAX, "{name} at {eps}: {found}, Foolbox {expected}");
+            let (found, most, least) = (evaded.robust.times, pgd[at], pgd[at].min(nearest[at]));
+            assert!(found <= most + ROWS_OFF_MAX, "{model} at {eps}: {found}, Foolbox {most}");
+            assert!(
+                found + ROWS_OFF_MAX >= least,
+                "{model} at {eps}: {found}, Foolbox no fewer than {least}"
+            );
+            if model == "model_softmax.onnx" {
+                assert!(found >= SOFTMAX_MARGIN_ABOVE[at], "{found} at {eps} is fewer than is possible");
+            }
             assert!(evaded.median_norm.unwrap() <= f64::from(eps) * 1.00001);
         }
     }

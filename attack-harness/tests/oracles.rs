@@ -135,7 +135,7 @@ fn certificates_and_collusion_are_those_of_the_reference_votes() {
         let (found, expected) = (lied[0].right.share(), row["gnmax_sigma2_mean20"].as_f64().unwrap());
         // Two means over 20 draws of 597 rows each: 6 standard deviations of their difference.
         assert!((found - expected).abs() < 0.027, "{row}: {found}");
-        assert!(!lied[0].right.is_surely_below(lied[0].bound), "{row}: {:?}", lied[0]);
+        assert!(!lied[0].floor.is_surely_passed(), "{row}: {:?}", lied[0]);
     }
 }
 
@@ -183,7 +183,8 @@ fn labels_alone_copy_a_network_as_well_as_the_reference_attack_does() {
     for (copied, row) in copies.iter().zip(oracle["knockoff_random_argmax"].as_array().unwrap()) {
         let seeds = numbers(&row["agreement_test"]);
         let reference = seeds.iter().sum::<f64>() / seeds.len() as f64;
-        // Another substitute on other random rows: no weaker than the network of the reference, within 3 points.
-        assert!(copied.agreement.share() > reference - 0.03, "{row}: {:?}", copied.agreement);
+        // Another substitute on other random rows, and yet the agreement of the reference within 2 rows in 100 (of 197: at most 1.4).
+        let off = copied.agreement.share() - reference;
+        assert!(off.abs() <= 0.02, "{row}: {:?}, {off}", copied.agreement);
     }
 }

@@ -135,7 +135,7 @@ pub fn finding(copies: &[Copied], attack: &Extraction<'_>) -> Finding {
             attack.unseen.nrows(),
         ),
         not_tried: "Choosing each query by earlier answers (active learning); rows made up to tell most; copies from scores, which no \
-                    service gives; copies of another kind of model.",
+                    service gives; copies of another kind of model.".to_owned(),
         asked: Vec::new(),
         privacy_cost: ASKING_IS_FREE.to_owned(),
         result: last,

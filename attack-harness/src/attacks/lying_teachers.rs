@@ -10,9 +10,10 @@ use conclave_privacy::mechanism::{Mechanism, Outcome};
 use conclave_privacy::noise::NoiseGenerator;
 
 use crate::access::Ballots;
+use crate::floor::{FALSE_ALARM, Floor};
 use crate::law::ArgmaxLaw;
 use crate::meter::Budget;
-use crate::proportion::{FALSE_ALARM, Proportion, per_cent};
+use crate::proportion::{Proportion, per_cent};
 use crate::report::{Asked, Finding, Measurement, Verdict};
 use crate::threat_model::{ERODE_MODEL, POISON_TRAINING_DATA, ThreatModel};
 use crate::{Error, Result};
@@ -27,7 +28,7 @@ pub struct Lied {
     /// Released labels that are right, over all draws.
     pub right: Proportion,
     /// What no such number of liars can push the share of right labels below, on average over the noise.
-    pub bound: f64,
+    pub floor: Floor,
     /// Queries whose largest count names the true class whatever so many teachers do, without noise.
     pub certified: Proportion,
 }
@@ -84,11 +85,12 @@ pub fn run<G: NoiseGenerator>(
         let certified = honest.iter().zip(truth).map(|(counts, truth)| {
             survives(counts, truth.index()).is_some_and(|survives| survives >= liars as u64)
         });
+        let right = Proportion::count(judged);
         lied.push(Lied {
             liars,
             outcomes,
-            right: Proportion::count(judged),
-            bound: bounds.iter().sum::<f64>() / bounds.len().max(1) as f64,
+            right,
+            floor: Floor::under(right, &bounds),
             certified: Proportion::count(certified),
         });
     }
@@ -146,13 +148,36 @@ fn strongest_other(counts: &[u64], class: usize) -> Option<usize> {
     others.max_by(|a, b| counts[*a].cmp(&counts[*b]).then(b.cmp(a)))
 }
 
+/// [`survived_above`] in words, for the contract's mechanism and teachers.
+pub(super) fn survived_in_words(mechanism: &Mechanism, teachers: u64) -> String {
+    let Mechanism::ConfidentGnMax(confident) = mechanism else {
+        return "From public parameters alone nothing follows here: the contract has no threshold, so no count is known to be large."
+            .to_owned();
+    };
+    let threshold = confident.threshold().votes();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of votes, above 0")]
+    let survived = survived_above(threshold.ceil() as u64, teachers);
+    format!(
+        "From public parameters alone: a class with the contract's threshold of T = {threshold} of its n = {teachers} votes keeps the largest \
+         count against {survived} liars, (2T − n − 1)/2 rounded down. That is of the counts; the threshold is tested with noise \
+         (σ1 = {}), so a released label does not prove that its count reached T.",
+        confident.sigma1().votes()
+    )
+}
+
 /// What a report says of it. `students` are the shares of test rows that a student of each row of `lied` judges rightly.
-pub fn finding(lied: &[Lied], students: &[Option<Proportion>], ballots: &Ballots, draws: u32) -> Finding {
+pub fn finding(
+    lied: &[Lied],
+    students: &[Option<Proportion>],
+    ballots: &Ballots,
+    mechanism: &Mechanism,
+    draws: u32,
+) -> Finding {
     let (teachers, queries) = (ballots.teachers(), ballots.queries().len());
     let mut measurements = Vec::new();
     for lied in lied {
         let measured = |measure, share| Measurement::of_share(measure, VARIABLE, lied.liars as f64, share);
-        measurements.push(measured(LABELS_RIGHT, lied.right).with_floor(lied.bound));
+        measurements.push(measured(LABELS_RIGHT, lied.right).with_floor(lied.floor.share));
         // Votes without noise: nothing was sampled, so there is no interval.
         let certified = Measurement { low: None, high: None, ..measured(CERTAIN, lied.certified) };
         measurements.push(certified);
@@ -167,14 +192,14 @@ pub fn finding(lied: &[Lied], students: &[Option<Proportion>], ballots: &Ballots
             "With {} of {teachers} lying, the expected share of right labels is at least {} on these {queries} queries whatever they do; \
              observed {}.",
             lied.liars,
-            per_cent(lied.bound),
+            per_cent(lied.floor.share),
             lied.right.in_words()
         )
     };
     // The most liars under whom most labels stay right for certain, and the next number.
-    let after = lied.iter().position(|lied| lied.bound <= 0.5).unwrap_or(lied.len());
+    let after = lied.iter().position(|lied| lied.floor.share <= 0.5).unwrap_or(lied.len());
     let told: Vec<String> = lied.iter().take(after + 1).skip(after.saturating_sub(1)).map(told).collect();
-    let broken = lied.iter().any(|lied| lied.right.is_surely_below(lied.bound));
+    let broken = lied.iter().any(|lied| lied.floor.is_surely_passed());
     let drawn = (lied.len() * queries) as u64 * u64::from(draws);
     Finding {
         attack: "lying-teachers",
@@ -186,15 +211,15 @@ pub fn finding(lied: &[Lied], students: &[Option<Proportion>], ballots: &Ballots
              label is right where it is the true class; abstentions do not count. The student learns from the first draw of each query."
         ),
         not_tried: "Lies that all aim at one class, or at a few queries; lies that follow the labels released before; teachers that \
-                    abstain or answer late.",
+                    abstain or answer late.".to_owned(),
         asked: vec![Asked::new(drawn, "draws of the noise on votes that are changed on paper")],
         privacy_cost: "Nothing was asked of the target, so nothing was charged: only a simulation knows single votes.".to_owned(),
         result: told.join(" "),
-        bound: "A lie moves one vote, so k liars can at worst take k votes from the true class and give them to its strongest rival; the \
-                probability that the noisy argmax is right then is exact, given the honest counts that only a simulation knows. From \
-                public parameters alone: a class with a threshold of T of n votes keeps the largest count against \
-                (2T − n − 1)/2 liars, rounded down."
-            .to_owned(),
+        bound: format!(
+            "A lie moves one vote, so k liars can at worst take k votes from the true class and give them to its strongest rival; the \
+             probability that the noisy argmax is right then is exact, given the honest counts that only a simulation knows. {}",
+            survived_in_words(mechanism, teachers as u64)
+        ),
         broken_if: broken_below_the_floor(),
         verdict: if broken { Verdict::Broken } else { Verdict::Held },
         verdict_words: None,
@@ -218,12 +243,12 @@ pub fn finding(lied: &[Lied], students: &[Option<Proportion>], ballots: &Ballots
     }
 }
 
-/// When [`Proportion::is_surely_below`] says so.
+/// When [`Floor::is_surely_passed`] says so.
 pub(super) fn broken_below_the_floor() -> String {
     format!(
-        "The promise is a floor on the expected share of right labels. It counts as broken only if a whole interval for that \
-         expectation lies below it: the observed share and √(ln(1/{FALSE_ALARM:e})/2n) more (Hoeffding 1963, Theorem 1, which is \
-         wrong once in a million). This is wider than the 95 % interval beside the figures, so a figure a little below its floor breaks nothing."
+        "The promise is a floor on the expected share of right labels. It counts as broken only if so few right labels, or fewer, come with a \
+         probability of at most {FALSE_ALARM:e} where every label is right with just the probability that is promised of it (the exact \
+         Poisson binomial law; rounding never accuses). So a figure a little below its floor breaks nothing."
     )
 }
 
@@ -288,6 +313,24 @@ mod tests {
             let bound = probability_right(law, &counts, 0, moved);
             prop_assert!(law.probabilities(&changed)[0] >= bound - 1e-9);
         }
+    }
+
+    #[test]
+    fn the_public_bound_is_told_as_a_number_where_the_contract_has_a_threshold() {
+        use conclave_privacy::mechanism::{ConfidentGnMax, GnMax};
+        use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
+        let lattice = Lattice::DEFAULT;
+        let noise = |sigma| NoiseScale::from_votes(sigma, lattice).unwrap();
+        // 250 teachers, T = 200, as in the papers: after 74 lies at least 126 to 124, after 75 perhaps 125 to 125.
+        let threshold = Threshold::from_votes(200.0, lattice).unwrap();
+        let confident = ConfidentGnMax::new(threshold, noise(150.0), noise(40.0)).unwrap().into();
+        let told = survived_in_words(&confident, 250);
+        assert!(
+            told.contains("T = 200 of its n = 250 votes keeps the largest count against 74 liars"),
+            "{told}"
+        );
+        let told = survived_in_words(&GnMax::new(noise(40.0)).into(), 250);
+        assert!(told.contains("no threshold"), "{told}");
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! are as many liars as the silo has teachers, at most, and the bound of [`super::lying_teachers`] is theirs too.
 
 use conclave_learning::{Dataset, Label};
-use conclave_privacy::mechanism::Outcome;
+use conclave_privacy::mechanism::{Mechanism, Outcome};
 
 use super::lying_teachers::{
     LABELS_RIGHT, STUDENT_CAPTION, STUDENT_RIGHT, broken_below_the_floor, probability_right,
+    survived_in_words,
 };
+use crate::floor::Floor;
 use crate::law::ArgmaxLaw;
 use crate::meter::Budget;
 use crate::proportion::{Proportion, per_cent};
@@ -27,7 +29,7 @@ pub struct Poisoned {
     /// Released labels that are right.
     pub right: Proportion,
     /// What no choice of records in so many silos can push the share of right labels below, on average over the noise.
-    pub bound: f64,
+    pub floor: Floor,
     /// Test rows that the student judges rightly.
     pub student: Option<Proportion>,
 }
@@ -41,8 +43,8 @@ pub struct Honest<'a> {
     pub truth: &'a [Label],
     /// Teachers of each silo, in the order in which silos are poisoned.
     pub teachers: &'a [u32],
-    /// The noise of the argmax.
-    pub law: ArgmaxLaw,
+    /// What is drawn on the counts.
+    pub mechanism: &'a Mechanism,
 }
 
 /// The attacker of this file.
@@ -76,6 +78,7 @@ pub fn run(
     silos: &[u32],
     mut on_campaign: impl FnMut(),
 ) -> Result<Vec<Poisoned>> {
+    let law = ArgmaxLaw::of(honest.mechanism);
     let mut poisoned = Vec::with_capacity(silos.len());
     for &silos in silos {
         let campaigned = world.campaign(silos)?;
@@ -84,20 +87,20 @@ pub fn run(
             return Err(Error::setting("queries", campaigned.outcomes.len(), fix));
         }
         let moved: u64 = honest.teachers.iter().take(silos as usize).copied().map(u64::from).sum();
-        let (mut judged, mut bounds) = (Vec::new(), 0.0);
+        let (mut judged, mut bounds) = (Vec::new(), Vec::new());
         for (query, outcome) in campaigned.outcomes.iter().enumerate() {
             if let Outcome::Label(label) = outcome {
                 let class = honest.truth[query].index();
                 judged.push(label.position() == class);
-                bounds += probability_right(honest.law, &honest.counts[query], class, moved);
+                bounds.push(probability_right(law, &honest.counts[query], class, moved));
             }
         }
-        let bound = bounds / judged.len().max(1) as f64;
+        let right = Proportion::count(judged);
         poisoned.push(Poisoned {
             silos,
             teachers: moved,
-            right: Proportion::count(judged),
-            bound,
+            right,
+            floor: Floor::under(right, &bounds),
             student: campaigned.student,
         });
         on_campaign();
@@ -113,7 +116,7 @@ pub fn finding(poisoned: &[Poisoned], honest: &Honest<'_>, guarantee: &str) -> F
     for poisoned in poisoned {
         let measured =
             |measure, share| Measurement::of_share(measure, "poisoned silos", poisoned.silos.into(), share);
-        measurements.push(measured(LABELS_RIGHT, poisoned.right).with_floor(poisoned.bound));
+        measurements.push(measured(LABELS_RIGHT, poisoned.right).with_floor(poisoned.floor.share));
         measurements.extend(poisoned.student.map(|share| measured(STUDENT_RIGHT, share)));
     }
     let told = |poisoned: &Poisoned| {
@@ -128,7 +131,7 @@ pub fn finding(poisoned: &[Poisoned], honest: &Honest<'_>, guarantee: &str) -> F
              {queries} queries; observed {}, and {student}.",
             poisoned.silos,
             poisoned.teachers,
-            per_cent(poisoned.bound),
+            per_cent(poisoned.floor.share),
             poisoned.right.in_words(),
         )
     };
@@ -136,7 +139,7 @@ pub fn finding(poisoned: &[Poisoned], honest: &Honest<'_>, guarantee: &str) -> F
         Asked::new(queries as u64, format!("in a campaign with poisoned silos: {}", poisoned.silos))
     };
     let spoiled: Vec<&Poisoned> = poisoned.iter().filter(|poisoned| poisoned.silos > 0).collect();
-    let broken = poisoned.iter().any(|poisoned| poisoned.right.is_surely_below(poisoned.bound));
+    let broken = poisoned.iter().any(|poisoned| poisoned.floor.is_surely_passed());
     Finding {
         attack: "poisoning",
         title: "Silos that lie with their records",
@@ -147,15 +150,17 @@ pub fn finding(poisoned: &[Poisoned], honest: &Honest<'_>, guarantee: &str) -> F
              the campaign that was attacked. n: the labels that one campaign released."
         ),
         not_tried: "Backdoors (a mark in a row that turns its label); poison that follows what the other silos hold or what was released \
-                    (adaptive); three silos and more; a few records instead of all.",
+                    (adaptive); three silos and more; a few records instead of all.".to_owned(),
         asked: spoiled.iter().copied().map(asked).collect(),
         privacy_cost: format!(
             "Each poisoned campaign is one of its own and spends its own cap, {guarantee}; the campaign that was attacked was charged \
              nothing more."
         ),
         result: poisoned.iter().map(told).collect::<Vec<_>>().join(" "),
-        bound: "A poisoned silo moves at most as many votes as it has teachers, so the bound of as many lying teachers holds."
-            .to_owned(),
+        bound: format!(
+            "A poisoned silo moves at most as many votes as it has teachers, so the bound of as many lying teachers holds. {}",
+            survived_in_words(honest.mechanism, teachers)
+        ),
         broken_if: broken_below_the_floor(),
         verdict: if broken { Verdict::Broken } else { Verdict::Held },
         verdict_words: None,

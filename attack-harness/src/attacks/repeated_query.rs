@@ -159,6 +159,7 @@ pub fn finding(heard: &[Heard], asked: u64, known: Option<(ArgmaxLaw, &[Vec<u64>
             measurements.push(Measurement { share: true, ..measured(GUESSED_WRONGLY, error) });
         }
     }
+    let repeats = heard.len() as u64 * times.saturating_sub(1);
     let averaged = changed > 0 || charged;
     Finding {
         attack: "repeated-query",
@@ -171,14 +172,14 @@ pub fn finding(heard: &[Heard], asked: u64, known: Option<(ArgmaxLaw, &[Vec<u64>
             heard.len()
         ),
         not_tried: "Near-duplicates of a query, which are new queries and charged as such; several students that collude; the time \
-                    that an answer takes.",
+                    that an answer takes.".to_owned(),
         asked: Vec::new(),
-        privacy_cost: "What the attacker asked cost no ε: every repeat was served from the store.".to_owned(),
+        privacy_cost: privacy_cost(changed, repeats, charged),
         result: format!(
             "{} queries were asked {times} times each: {changed} of the {} repeats were answered otherwise than the first, which \
              tells {bits:.1} bits more than asking once; the repeats were charged {}.",
             heard.len(),
-            heard.len() as u64 * times.saturating_sub(1),
+            repeats,
             if charged { "as new looks" } else { "nothing" }
         ),
         bound: "0 bits and no charge: a query has one draw, its answer is stored before it leaves, and every repeat is the stored answer."
@@ -195,6 +196,23 @@ pub fn finding(heard: &[Heard], asked: u64, known: Option<(ArgmaxLaw, &[Vec<u64>
         ]
         .map(|(measure, words)| (measure, words.to_owned()))
         .into(),
+    }
+}
+
+/// What the repeats cost in privacy: nothing only where nothing changed and nothing was charged.
+fn privacy_cost(changed: u64, repeats: u64, charged: bool) -> String {
+    match (changed, charged) {
+        (0, false) => "What the attacker asked cost no ε: every repeat was served from the store.".to_owned(),
+        (changed, false) => format!(
+            "The ledger was charged nothing, and that is less than was lost: {changed} of {repeats} repeats were answered otherwise than the \
+             first, and each is a fresh look at the votes that no account holds."
+        ),
+        (0, true) => "Every repeat was served as it was stored, and yet charged as a new look.".to_owned(),
+        (changed, true) => {
+            format!(
+                "{changed} of {repeats} repeats were answered otherwise than the first, and charged as new looks."
+            )
+        }
     }
 }
 

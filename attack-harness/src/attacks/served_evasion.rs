@@ -294,7 +294,7 @@ pub fn finding(served: &Served, attack: &ServedEvasion<'_>) -> Finding {
         threat: threat_model(attack.hands, attack.eps),
         method: method(served, attack),
         not_tried: "Changes of small Euclidean length (L2); a wrong label of the attacker's choice (targeted); AutoAttack; attacks that \
-                    search with answers of the student alone (query-based).",
+                    search with answers of the student alone (query-based).".to_owned(),
         asked: served.asked.clone(),
         privacy_cost: ASKING_IS_FREE.to_owned(),
         result: format!(

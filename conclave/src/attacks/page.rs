@@ -77,7 +77,7 @@ fn one(attacked: &Attacked) -> String {
         ("Capability", threat.capability.to_owned()),
         ("Limits", limits(threat)),
         ("Method", finding.method.clone()),
-        ("Not tried", finding.not_tried.to_owned()),
+        ("Not tried", finding.not_tried.clone()),
         ("Used", used(finding, cost)),
         ("Cost in privacy", privacy(attacked)),
         ("MITRE ATLAS", atlas.join("; ")),

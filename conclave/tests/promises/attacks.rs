@@ -8,7 +8,7 @@ use std::sync::Arc;
 use conclave::attacks::targets::CampaignAnswers;
 use conclave::simulate::world::Door;
 use conclave_attack_harness::attacks::repeated_query;
-use conclave_attack_harness::audit::{self, Audited};
+use conclave_attack_harness::audit::{self, Audited, Source};
 use conclave_attack_harness::meter::{Budget, Meter};
 use conclave_attack_harness::report::{Finding, Verdict};
 use conclave_privacy::ClassIndex;
@@ -96,7 +96,7 @@ async fn audit_of_a_cluster(binary: &Path, weakness: Option<&str>, queries: u32)
     }
     let mut answers = answers.into_iter();
     let bounded = audited.run(1, queries as usize, |_, _, _| Ok(answers.next().unwrap())).unwrap();
-    audit::finding(&[bounded], &audited, "unit record, adjacency add-remove, δ = 1e-5")
+    audit::finding(&[bounded], &audited, Source::Aggregator, "unit record, adjacency add-remove, δ = 1e-5")
 }
 
 /// What a student gets for queries whose votes are all `counts`.

@@ -1,7 +1,7 @@
 //! What every page of attacks keeps.
 
 use conclave_attack_harness::attacks::repeated_query::{self, Heard};
-use conclave_attack_harness::audit::{self, Audited};
+use conclave_attack_harness::audit::{self, Audited, Source};
 use conclave_attack_harness::law::ArgmaxLaw;
 use conclave_attack_harness::meter::Spent;
 use conclave_privacy::mechanism::{GnMax, Mechanism, Outcome};
@@ -50,7 +50,7 @@ fn audit() -> Attacked {
         };
         audited.run(queries, 1_000, draw).unwrap()
     };
-    attacked(audit::finding(&[run(1), run(40)], &audited, TERMS), 0, Rho::ZERO)
+    attacked(audit::finding(&[run(1), run(40)], &audited, Source::Mechanism, TERMS), 0, Rho::ZERO)
 }
 
 fn pages() -> [String; 2] {
@@ -116,4 +116,15 @@ fn what_was_charged_for_questions_is_told_with_its_terms() {
         privacy(&repeats(0, Rho::ZERO)),
         "What the attacker asked cost no ε: every repeat was served from the store."
     );
+}
+
+#[test]
+fn answers_that_change_without_a_charge_are_never_told_as_free() {
+    let free = repeats(3, Rho::ZERO);
+    let told = privacy(&free);
+    assert!(told.contains("charged nothing") && told.contains("3 of 39 repeats"), "{told}");
+    for page in [section(std::slice::from_ref(&free)), to_html("Attacks", &Vec::new(), &[free], true)] {
+        assert!(page.contains("PROMISE BROKEN"));
+        assert!(!page.contains("cost no ε") && !page.contains("served from the store"), "{page}");
+    }
 }

@@ -7,7 +7,7 @@ use conclave_attack_harness::attacks::extraction::{self, Copied, Extraction};
 use conclave_attack_harness::attacks::poisoning::{self, Honest};
 use conclave_attack_harness::attacks::served_evasion::Hands;
 use conclave_attack_harness::attacks::{lying_teachers, repeated_query};
-use conclave_attack_harness::audit::{self, Audited};
+use conclave_attack_harness::audit::{self, Audited, Source};
 use conclave_attack_harness::law::ArgmaxLaw;
 use conclave_attack_harness::meter::{Budget, Meter, Spent};
 use conclave_attack_harness::proportion::Proportion;
@@ -188,7 +188,7 @@ fn attack(
         let began = Instant::now();
         let counts = lying_teachers::counts(&ballots, truth, 0);
         let teachers = &plan.teachers;
-        let honest = Honest { counts: &counts, truth, teachers, law: ArgmaxLaw::of(&plan.mechanism) };
+        let honest = Honest { counts: &counts, truth, teachers, mechanism: &plan.mechanism };
         let silos: Vec<u32> = (0..=SILOS_MAX.min(plan.organisations)).collect();
         let step = progress.counted("Attack: poisoned silos", silos.len() as u64);
         let mut world = Consortium::new(plan.clone(), space.clone(), clean, shutdown);
@@ -218,14 +218,15 @@ fn attack(
         attacked.push(told(Part::Inference, finding, spent, began));
 
         let began = Instant::now();
-        let finding = audit_releases(&plan, progress, shutdown)?;
+        let finding = audit_mechanism(&plan, progress, shutdown)?;
         attacked.push(told(Part::Inference, finding, Spent::default(), began));
     }
     Ok(attacked)
 }
 
-/// Audits the mechanism with the noise of a cluster, which no seed repeats: what is drawn is what a cluster would draw.
-fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken) -> Result<Finding, Fault> {
+/// Audits the mechanism of this build with the noise of a cluster, which no seed repeats. No aggregator takes part: the one that runs here
+/// draws seeded noise, and hundreds of thousands of answers would take it minutes.
+fn audit_mechanism(plan: &Plan, progress: Progress, shutdown: &CancellationToken) -> Result<Finding, Fault> {
     let audited = Audited {
         mechanism: &plan.mechanism,
         sensitivity: &plan.sensitivity,
@@ -237,7 +238,7 @@ fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken)
     let all = u32::try_from(plan.queries.len()).unwrap_or(u32::MAX);
     let mut sizes = vec![1, all.div_ceil(8), all];
     sizes.dedup();
-    let step = progress.counted("Attack: audit of the releases", sizes.len() as u64);
+    let step = progress.counted("Attack: audit of the mechanism", sizes.len() as u64);
     let mut bounded = Vec::new();
     for queries in sizes {
         let draw = |counts: &VoteCounts, run: u64, query: u32| {
@@ -252,7 +253,7 @@ fn audit_releases(plan: &Plan, progress: Progress, shutdown: &CancellationToken)
         bounded.push(audited.run(queries, AUDIT_RUNS, draw).map_err(fault)?);
         step.advance(1);
     }
-    Ok(audit::finding(&bounded, &audited, &plan.terms()))
+    Ok(audit::finding(&bounded, &audited, Source::Mechanism, &plan.terms()))
 }
 
 fn extract(
@@ -309,7 +310,7 @@ fn lie(
         students.push(student_right(plan, &learner, &test, &lied.outcomes)?);
         step.advance(1);
     }
-    Ok(lying_teachers::finding(&lied, &students, ballots, DRAWS))
+    Ok(lying_teachers::finding(&lied, &students, ballots, &plan.mechanism, DRAWS))
 }
 
 /// Test rows that a student of these labels judges rightly.
