@@ -63,7 +63,10 @@ impl Batch {
 
     /// Fixes the vote set, with a commitment to it under a fresh secret salt.
     pub(crate) fn freeze(self, salt: [u8; 32]) -> Result<Frozen, conclave_ledger::LedgerError> {
+        #[cfg(not(conclave_weakened = "selectable"))]
         let votes = self.votes.freeze(salt)?;
+        #[cfg(conclave_weakened = "selectable")]
+        let votes = crate::weakened::freeze(self.votes, salt)?;
         let silos = votes.silos().iter().map(|silo| DataKey::new(silo.as_str())).collect::<Result<_, _>>()?;
         Ok(Frozen { votes, silos })
     }

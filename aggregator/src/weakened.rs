@@ -13,6 +13,7 @@ use conclave_privacy::mechanism::{Draw, GnMax, Mechanism, Outcome};
 use conclave_privacy::noise::{NoiseGenerator, NoiseSource as _, ReleaseNoise};
 use conclave_privacy::quantity::NoiseScale;
 use conclave_privacy::{ClassIndex, VoteCounts};
+use conclave_trust::{FrozenVotes, VoteSet};
 
 use crate::published::{Entry, Published};
 
@@ -28,6 +29,8 @@ const HALF_NOISE: &str = "half-noise";
 const FRESH_NOISE: &str = "fresh-noise";
 /// In place of the class, the votes for the first class are served: a count without noise.
 const RAW_COUNTS: &str = "raw-counts";
+/// The votes of the contract's first silo are counted twice.
+const DOUBLED_VOTES: &str = "doubled-votes";
 const SLOW_DISK: Duration = Duration::from_millis(30);
 
 #[expect(clippy::disallowed_methods, reason = "a weakness is picked by a test, never by a configuration")]
@@ -38,7 +41,7 @@ fn weakness() -> Option<String> {
 /// Called between noise and the ledger.
 pub(crate) async fn before_release(published: &Published, outcomes: &[(QueryKey, Outcome)]) {
     let Some(weakness) = weakness() else { return };
-    if [NOISE_OFF, HALF_NOISE, FRESH_NOISE, RAW_COUNTS].contains(&weakness.as_str()) {
+    if [NOISE_OFF, HALF_NOISE, FRESH_NOISE, RAW_COUNTS, DOUBLED_VOTES].contains(&weakness.as_str()) {
         return;
     }
     if weakness == ANSWERS_BEFORE_DURABLE {
@@ -54,6 +57,14 @@ pub(crate) fn open(path: &Path, now_ms: u64) -> conclave_ledger::Result<(Book, R
     match weakness().as_deref() {
         Some(REDRAWS) => Book::open_redrawing(path, now_ms),
         _ => Book::open(path, now_ms),
+    }
+}
+
+/// Fixes a vote set, with or without a silo that counts twice.
+pub(crate) fn freeze(votes: VoteSet, salt: [u8; 32]) -> Result<FrozenVotes, conclave_privacy::Error> {
+    match weakness().as_deref() {
+        Some(DOUBLED_VOTES) => votes.freeze_with_first_twice(salt),
+        _ => votes.freeze(salt),
     }
 }
 

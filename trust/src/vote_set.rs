@@ -3,6 +3,9 @@
 //! Freezing gives the counts and a commitment to exactly these votes. The commitment is SHA-256 over a fresh secret
 //! salt and the ballots, so that the ledger, which auditors read, does not let anybody test a guess at the votes.
 
+#[cfg(conclave_weakened = "selectable")]
+mod weakened;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,6 +21,8 @@ pub struct VoteSet {
     classes: usize,
     members: BTreeMap<String, u32>,
     ballots: BTreeMap<String, Ballot>,
+    #[cfg(conclave_weakened = "selectable")]
+    first: Option<String>,
 }
 
 /// The frozen votes of a batch: counts, who voted, and the commitment. Made once, by [`VoteSet::freeze`].
@@ -31,7 +36,14 @@ impl VoteSet {
     /// An empty set for a batch of `queries` under `contract`; members are known by their data ids.
     pub fn new(contract: &Contract, queries: usize) -> Self {
         let members = contract.members.iter().map(|m| (m.data.as_str().to_owned(), m.teachers)).collect();
-        Self { queries, classes: contract.class_names.len(), members, ballots: BTreeMap::new() }
+        Self {
+            queries,
+            classes: contract.class_names.len(),
+            members,
+            ballots: BTreeMap::new(),
+            #[cfg(conclave_weakened = "selectable")]
+            first: contract.members.first().map(|member| member.data.as_str().to_owned()),
+        }
     }
 
     /// Takes the submission of the silo that holds `data_id`.

@@ -3,6 +3,7 @@
 //! Nothing of the aggregator is in this process: the harness asks as a student does, over mutual TLS.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use conclave::attacks::targets::CampaignAnswers;
@@ -58,6 +59,46 @@ async fn attacks_succeed_on_the_builds_that_are_weakened_for_them() {
     // And the same build, without a weakness picked, is sound: what is seen above is the weakness.
     let found = repeats_at_a_cluster(&binary, None).await;
     assert_eq!(found.verdict, Verdict::Held, "{}", found.result);
+}
+
+#[test]
+fn poison_stays_above_its_floor_on_the_build_that_people_run() {
+    let (status, verdict, told) = poisoning(&conclave(), None);
+    assert_eq!((status, verdict.as_str()), (Some(0), "held"), "{told}");
+}
+
+#[test]
+fn poison_breaks_its_floor_on_the_build_that_counts_a_silo_twice() {
+    if !slow() {
+        println!(
+            "SKIPPED: building the weakened aggregator takes minutes; set CONCLAVE_SLOW_TESTS to run it"
+        );
+        return;
+    }
+    let binary = weakened_build();
+    let (status, verdict, told) = poisoning(&binary, Some("doubled-votes"));
+    assert_eq!((status, verdict.as_str()), (Some(4), "broken"), "{told}");
+    let (status, verdict, told) = poisoning(&binary, None);
+    assert_eq!((status, verdict.as_str()), (Some(0), "held"), "{told}");
+}
+
+/// `conclave attack poisoning` on a simulation, whose aggregator is that of a cluster: exit status, verdict on poisoned silos, all it said.
+fn poisoning(binary: &Path, weakness: Option<&str>) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    // Little noise and five silos: two of them are two fifths of all votes, and one counted twice is then a majority.
+    let scenario = "organisations = 5\nteachers = 50\nqueries = 80\nsigma = 3.0\nepsilon = 400.0\nseed = 7\n";
+    std::fs::write(folder.path().join("scenario.toml"), scenario).unwrap();
+    let mut command = Command::new(binary);
+    command.current_dir(folder.path()).args(["attack", "poisoning", "scenario.toml", "--seed", "7"]);
+    command.args(["--format", "json"]).envs(weakness.map(|name| ("CONCLAVE_WEAKNESS", name)));
+    let output = command.output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let of_silos = |line: &&str| line.contains("\"poisoning\"");
+    let verdict = lines.lines().find(of_silos).map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["verdict"].as_str().unwrap().to_owned()
+    });
+    (output.status.code(), verdict.unwrap_or_default(), lines + &String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
