@@ -34,5 +34,6 @@ fn mnist_has_its_published_sizes_and_a_teacher_of_240_images_reads_most_digits()
     let found = teacher.predict(&space.transform(test.features()));
     let right = accuracy(&found, test.labels().unwrap()).unwrap();
     println!("one teacher: {right:.3}");
-    assert!(right > 0.93, "{right}");
+    // The published recipe measured 0.954; this is 0.963, whatever the threads.
+    assert!(right >= 0.96, "{right}");
 }
