@@ -29,8 +29,8 @@ pub struct Attacked {
     pub finding: Finding,
     /// What it took.
     pub cost: Cost,
-    /// Seeds all that the attacker draws.
-    pub seed: u64,
+    /// Seeds all that the attacker draws, where it draws anything.
+    pub seed: Option<u64>,
     /// The command that repeats it.
     pub command: String,
     /// Unit, adjacency and δ of every ε that it names, in words.

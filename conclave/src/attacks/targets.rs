@@ -90,6 +90,31 @@ impl CampaignAnswers {
         Ok(Self { service, address, transport, campaign, queries, runtime, shutdown })
     }
 
+    /// The queries that the campaign has answered so far, in the order of their answers.
+    pub async fn answered(&mut self) -> std::result::Result<Vec<QueryId>, Fault> {
+        let (mut position, mut answered) = (0, Vec::new());
+        loop {
+            let campaign_id = self.campaign.clone();
+            let request = ListAnswersRequest { campaign_id, position, wait_ms: WAIT_MS };
+            let page = self.service.list_answers(request).await.map_err(|status| {
+                Fault::from(channel::describe_status(&status, &self.address, &self.transport))
+            })?;
+            let page = page.into_inner();
+            if page.answers.is_empty() {
+                return Ok(answered);
+            }
+            answered
+                .extend(page.answers.iter().filter_map(|answer| QueryId::from_slice(&answer.query_id).ok()));
+            position = page.next_position;
+        }
+    }
+
+    /// The same place, asking about these queries.
+    #[must_use]
+    pub fn asking_about(self, queries: Vec<QueryId>) -> Self {
+        Self { queries, ..self }
+    }
+
     /// Proposes the query and reads all answers from the first on; the last one for the query is what asking now gave.
     async fn asked(&mut self, query: QueryId) -> std::result::Result<(Option<WireOutcome>, u64), Status> {
         let campaign_id = self.campaign.clone();

@@ -1,9 +1,10 @@
-//! `conclave attack`: the attacks of the harness, on a simulation, on a student that runs, or on a model in a file.
+//! `conclave attack`: the attacks of the harness, on a simulation, on a student or an aggregator that runs, or on a model in a file.
 //!
 //! With `--format json` stdout carries one JSON line for each point that was measured. An attack that passes its bound ends with exit
 //! status 4.
 
 mod evasion;
+mod repeats;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -26,7 +27,7 @@ use crate::simulate::world::Door;
 /// Attack what a campaign releases and what a student serves, and say what came of it beside what is promised
 ///
 /// Without a server, the attacks run against a simulation of the scenario: the production services on loopback. Evasion runs on a model
-/// in a file, and no bound is promised there.
+/// in a file, and no bound is promised there; repeats run on an aggregator that is there already.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true)]
 pub struct AttackArgs {
@@ -45,6 +46,9 @@ enum AttackKind {
     /// What releases tell about votes and records: repeated queries, and an audit of ε beside the charge
     #[command(after_help = JSON_LINES)]
     Inference(SimulatedArgs),
+    /// The answers of a campaign on a running aggregator, asked for again: whether that says or costs more than asking once
+    #[command(after_help = JSON_LINES)]
+    Repeats(repeats::RepeatsArgs),
     /// Rows moved a little until a model in a file no longer says their label: accuracy against how far
     #[command(after_help = JSON_LINES)]
     Evasion(evasion::EvasionArgs),
@@ -120,6 +124,7 @@ pub fn run(args: &AttackArgs, console: &Console) -> Result<Exit, Fault> {
         AttackKind::Extraction(args) => served(args, None, Part::Extraction)?.1,
         AttackKind::Poisoning(args) => simulated(args, Part::Poisoning)?.1,
         AttackKind::Inference(args) => simulated(args, Part::Inference)?.1,
+        AttackKind::Repeats(args) => vec![repeats::run(args)?],
         AttackKind::Evasion(args) => return evasion::run(args, console),
         AttackKind::Report(args) => {
             refuse_existing(&args.report)?;

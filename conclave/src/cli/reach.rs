@@ -10,6 +10,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::{Exit, Fault};
+use crate::simulate::quoted;
+use crate::simulate::world::Door;
 
 /// Which aggregator, and who we are.
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,18 @@ pub(crate) struct Reach {
 }
 
 impl ReachArgs {
+    /// The flags as they were given, to repeat a command.
+    pub(crate) fn flags(&self) -> String {
+        let kit = match &self.kit {
+            Some(kit) => {
+                let kit = quoted(&kit.display().to_string());
+                format!("--kit {kit} --aggregator {}", quoted(&self.aggregator))
+            }
+            None => "--plaintext".to_owned(),
+        };
+        format!("--server {} {kit}", quoted(&self.server))
+    }
+
     pub(crate) fn reach(&self) -> Result<Reach, Fault> {
         Reach::new(&self.server, self.kit.as_ref(), &self.aggregator)
     }
@@ -60,6 +74,11 @@ impl Reach {
         };
         let expected = Identity::new(kit.identity().consortium(), Role::Aggregator, organisation, name)?;
         Ok(Self { server, transport: ClientTransport::Mutual { kit: Arc::new(kit), expected } })
+    }
+
+    /// The same, for whoever connects by itself.
+    pub(crate) fn door(&self) -> Door {
+        Door { address: self.server.clone(), transport: self.transport.clone() }
     }
 
     pub(crate) async fn connect(&self) -> Result<Channel, Fault> {

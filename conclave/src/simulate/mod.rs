@@ -417,7 +417,7 @@ fn command(scenario: Option<&Path>, overrides: &Overrides, seed: u64) -> String 
 }
 
 /// For a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,".contains(letter);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

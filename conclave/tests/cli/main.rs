@@ -25,7 +25,7 @@ use binary::{Scratch, conclave, json, stderr, stdout};
 
 #[test]
 fn help_texts_are_as_pinned() {
-    let pinned: [(&str, &[&str]); 30] = [
+    let pinned: [(&str, &[&str]); 31] = [
         ("conclave", &[]),
         ("simulate", &["simulate"]),
         ("budget", &["budget"]),
@@ -54,6 +54,7 @@ fn help_texts_are_as_pinned() {
         ("attack", &["attack"]),
         ("attack-evasion", &["attack", "evasion"]),
         ("attack-extraction", &["attack", "extraction"]),
+        ("attack-repeats", &["attack", "repeats"]),
         ("attack-report", &["attack", "report"]),
         ("completions", &["completions"]),
     ];

@@ -179,6 +179,51 @@ async fn repeats_at_a_cluster(binary: &Path, weakness: Option<&str>) -> Finding 
     attacking.await.unwrap()
 }
 
+/// As a security engineer asks, with the command line alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_are_tried_on_a_running_cluster_from_the_command_line() {
+    const QUERIES: u32 = 7;
+    let cluster = cluster_of(&[TEACHERS / 2, TEACHERS / 2, 0], QUERIES).await;
+    let _aggregator = start(&conclave(), None, &cluster, QUERIES).await;
+    cluster.kit(Role::Student, "hub", "student").save(&cluster.path("student")).unwrap();
+    let attack = || {
+        let mut command = Command::new(conclave());
+        command.args([
+            "--format",
+            "json",
+            "attack",
+            "repeats",
+            "--server",
+            &cluster.listen.to_string(),
+            "--kit",
+        ]);
+        let output = command.arg(cluster.path("student")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, told) = attack();
+    assert_eq!(status, Some(2), "{told}");
+    assert!(told.contains("no-answers") && told.contains("has answered a query"), "{told}");
+
+    let queries: Vec<_> = (0..QUERIES).map(query).collect();
+    let (mut recorder, mut service) = (Recorder::default(), cluster.caller(Role::Student).await);
+    recorder.ask(&mut service, &queries).await;
+    let spent = recorder.status(&mut service).await.rho_spent_units;
+    let (status, told) = attack();
+    assert_eq!(status, Some(0), "{told}");
+    let lines: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 5, "{told}");
+    for line in &lines {
+        assert_eq!((&line["attack"], &line["verdict"]), (&"repeated-query".into(), &"held".into()), "{line}");
+        assert_eq!(
+            (&line["asked"], &line["bits_beyond_the_first_answer"]),
+            (&200.into(), &0.0.into()),
+            "{line}"
+        );
+    }
+    assert_eq!(recorder.status(&mut service).await.rho_spent_units, spent, "and nothing was charged");
+}
+
 /// One silo whose teachers vote with these counts on every query.
 async fn cluster_of(counts: &[u64], queries: u32) -> Cluster {
     let mut cluster = Cluster::new(queries);

@@ -22,7 +22,7 @@ fn attacked(finding: Finding, rows: u64, charged: Rho) -> Attacked {
     let spent = Spent { rows, calls: rows, charged, ..Spent::default() };
     let cost = Cost::of(spent, 1.5, Delta::new(1e-5).unwrap(), FilterOrder::DEFAULT);
     let command = "conclave attack inference --seed 5".to_owned();
-    Attacked { finding, cost, seed: 5, command, terms: TERMS.to_owned() }
+    Attacked { finding, cost, seed: Some(5), command, terms: TERMS.to_owned() }
 }
 
 /// Repeats of which so many were answered anew.

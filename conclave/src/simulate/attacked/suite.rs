@@ -114,7 +114,7 @@ pub async fn served(
 fn as_told(command: String, finding: Finding, spent: Spent, began: Instant, plan: &Plan) -> Attacked {
     let seconds = began.elapsed().as_secs_f64();
     let cost = Cost::of(spent, seconds, plan.scenario.delta, plan.filter_order);
-    Attacked { finding, cost, seed: plan.seed, command, terms: plan.terms() }
+    Attacked { finding, cost, seed: Some(plan.seed), command, terms: plan.terms() }
 }
 
 /// Copies the student, and moves rows with the copy and with its published model.
