@@ -156,6 +156,38 @@ async fn campaigns_follow_each_other_without_a_restart_and_start_from_what_is_le
     assert_eq!((code, told["error"]["field"].as_str()), (2, Some("campaign.vote_deadline_ms")), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_a_campaign_says_who_is_away_and_afterwards_whose_votes_are_not_in_every_answer() {
+    let mut cluster = Cluster::of_silos(3, 40).await;
+    let _aggregator = cluster.aggregator(&campaign()).await;
+    let mut service = cluster.caller(Role::Student).await;
+    let mut recorder = Recorder::default();
+    let page = |cluster: &Cluster| {
+        let out = cluster.path("labels.csv").display().to_string();
+        let report = cluster.path("report.html").display().to_string();
+        let (code, told) =
+            ask(cluster, Role::Client, "client", &["labels", "--out", &out, "--report", &report]);
+        assert_eq!(code, 0, "{told}");
+        std::fs::read_to_string(report).unwrap()
+    };
+    let (away, missed) = ("Away as this page was made", "Not in every answer");
+    let queries: Vec<_> = (0..40).map(query).collect();
+    recorder.ask(&mut service, &queries[..20]).await;
+    let whole = page(&cluster);
+    assert!(!whole.contains(away) && !whole.contains(missed), "{whole}");
+
+    cluster.silos[1].stop().await;
+    recorder.ask(&mut service, &queries[20..]).await;
+    let during = page(&cluster);
+    assert!(during.contains(&format!("{away}: silo-2/node.")), "{during}");
+    assert!(during.contains(&format!("{missed}: silo-2.")), "{during}");
+
+    cluster.restart_silo(1, Data::agreeing(2, 40)).await;
+    recorder.status_when(&mut service, |status| status.nodes_present == 3).await;
+    let after = page(&cluster);
+    assert!(!after.contains(away) && after.contains(&format!("{missed}: silo-2.")), "{after}");
+}
+
 /// The report has what the command told, every ε with its terms beside it, and nothing that only a simulation may show.
 fn tells(page: &str, name: &str, labels: usize, told: &serde_json::Value) {
     for words in [

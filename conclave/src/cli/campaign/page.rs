@@ -67,6 +67,13 @@ pub(super) fn to_html(
             .filter(|node| !node.present)
             .map(|node| format!("{}/{}", node.organisation, node.node))
             .collect(),
+        // Who votes on a release pays all of its charge, and an account remembers every campaign.
+        missed: status
+            .accounts
+            .iter()
+            .filter(|account| account.rho_spent_units < status.rho_spent_units)
+            .map(|account| account.organisation.clone())
+            .collect(),
         silos: status
             .accounts
             .iter()

@@ -33,8 +33,10 @@ pub(crate) struct CampaignReport {
     pub(crate) privacy: Privacy,
     /// The spending after each answer, in the order of release.
     pub(crate) budget: Vec<BudgetPoint>,
-    /// Nodes that do not answer, by organisation and name.
+    /// Nodes that do not answer as the page is made, by organisation and name.
     pub(crate) away: Vec<String>,
+    /// Organisations whose votes are certainly missing from a part of the answers.
+    pub(crate) missed: Vec<String>,
     /// One account per silo.
     pub(crate) silos: Vec<SiloAccount>,
     /// Released labels of each class, by its name.
@@ -85,13 +87,22 @@ fn header(report: &CampaignReport) -> String {
         String::new()
     } else {
         format!(
-            "<aside class=\"notice stop\"><p><strong>Away: {}.</strong> What is released meanwhile is without their votes, and \
-             costs their data nothing.</p></aside>\n",
+            "<aside class=\"notice stop\"><p><strong>Away as this page was made: {}.</strong> What is released meanwhile is \
+             without their votes, and costs their data nothing.</p></aside>\n",
             escape(&report.away.join(", "))
         )
     };
+    let missed = if report.missed.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "<aside class=\"notice stop\"><p><strong>Not in every answer: {}.</strong> The campaign has cost more than this \
+             data has ever paid, so a part of the answers is without these votes.</p></aside>\n",
+            escape(&report.missed.join(", "))
+        )
+    };
     format!(
-        "<header>\n<p class=\"eyebrow\">Conclave · report of a campaign</p>\n<h1>Campaign {}</h1>\n<p>{}.</p>\n{simulated}{away}</header>",
+        "<header>\n<p class=\"eyebrow\">Conclave · report of a campaign</p>\n<h1>Campaign {}</h1>\n<p>{}.</p>\n{simulated}{away}{missed}</header>",
         escape(&report.name),
         escape(&report.phase),
     )
@@ -135,7 +146,8 @@ fn labels(report: &CampaignReport) -> String {
 
 fn contract(report: &CampaignReport) -> String {
     let mut html = String::from(
-        "<section>\n<h2>The contract</h2>\n<p>What every silo agreed to before its first vote.</p>\n\
+        "<section>\n<h2>The contract</h2>\n<p>What every silo agreed to before its first vote. Whose votes are in which \
+         answer is not on this page: the draws of the ledger say it (<code>conclave ledger export</code>).</p>\n\
          <div class=\"panel scroll\"><table>\n<tr><th>Term</th><th>Value</th></tr>\n",
     );
     for Setting { name, value, .. } in &report.terms {
