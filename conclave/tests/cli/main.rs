@@ -13,6 +13,8 @@ mod budget;
 mod consortium;
 mod ledger;
 #[cfg(unix)]
+mod operations_page;
+#[cfg(unix)]
 mod preflight;
 #[cfg(unix)]
 mod refused;
