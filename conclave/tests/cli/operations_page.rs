@@ -28,16 +28,14 @@ fn the_trial_cluster_of_processes_comes_up_as_the_page_says() {
         scratch.file(&format!("settings/{file}.toml"), moved(&text).as_bytes());
     }
     let typed = moved(typed).replace(settings, "settings=settings");
-    let ended = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n";
-    let script = scratch.file("typed.sh", (ended.to_owned() + &typed).as_bytes());
+    let binaries = Path::new(env!("CARGO_BIN_EXE_conclave")).parent().expect("a folder").display();
+    let before = format!("PATH='{binaries}':$PATH\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
+    let script = scratch.file("typed.sh", (before + &typed).as_bytes());
 
-    let binaries = Path::new(env!("CARGO_BIN_EXE_conclave")).parent().expect("a folder");
-    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     let output = |name: &str| Stdio::from(fs::File::create(scratch.path(name)).unwrap());
     let mut shell = Command::new("bash")
         .args(["-eu", &script])
         .current_dir(scratch.path("."))
-        .env("PATH", path)
         .env_remove("CONCLAVE_LOG")
         .stdin(Stdio::null())
         .stdout(output("stdout"))
