@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings the trial cluster up, lets real things happen to it, looks at what is left, and takes it down again, also after a
-# failure. Images must exist (docker compose build, or deploy/offline-images.sh). Takes about two minutes.
+# failure. Images must exist (docker compose build, or deploy/offline-images.sh). Takes two to three minutes.
 #
 #   1. a silo without its kit says what is missing; five silos and an aggregator become healthy; nobody can dial silo-4 and
 #      silo-5; a campaign of 200 queries; a student learns from it
