@@ -1,7 +1,7 @@
 //! Rényi divergences of finite laws, summed so that small ones keep their digits, and rounded up.
 //!
 //! For laws p and q over the same outcomes, Σ p^α q^(1-α) - 1 = Σ q ψ(ln(p/q)) with
-//! ψ(L) = e^(αL) - 1 - α(e^L - 1), because Σ p = Σ q = 1. Every ψ is >= 0 and convex with its minimum at 0, so nothing
+//! ψ(L) = e^(αL) - 1 - α(e^L - 1), because Σ p = Σ q = 1. Every ψ is >= 0, falls to its minimum at 0 and rises from there (ψ' = α(e^(αL) - e^L)), so nothing
 //! cancels, and an error of L is covered by evaluating at a point that much further from 0.
 
 use crate::numerics::exp_minus_tangent;

@@ -9,7 +9,7 @@
 //!   with x. So ∂g/∂u falls in u and grows with v, and ∂g/∂v the other way round. For j likewise, and for another g = ln F(-u) + ln F(-v).
 //! - **Log ratios are monotone.** L(u, v) = g(u, v) - g(u - δ, v + δ), so ∂L/∂u <= 0 <= ∂L/∂v, for all three outcomes. In a square
 //!   of half side r each lies between its values at (u + r, v - r) and (u - r, v + r).
-//! - **So are probabilities**: q_i is largest at (u + r, v - r), q_j at (u - r, v + r), that of another at (u - r, v - r). With ψ convex, the sum
+//! - **So are probabilities**: q_i is largest at (u + r, v - r), q_j at (u - r, v + r), that of another at (u - r, v - r). ψ is largest at an end of an interval, so the sum
 //!   of each outcome's largest q ψ(L) is the first bound. It is off by a multiple of r.
 //! - **The slope of the excess** is Σ α(e^((α-1)L) - 1) ∂p - (α-1)(e^(αL) - 1) ∂q, because Σ ∂p = Σ ∂q = 0. ∂p is made of the densities on
 //!   the borders: i/j has ∫_0^∞ f(x-u) f(x-v) dx, i/another f(u) F(-v), j/another f(v) F(-u). Since f changes by a factor of at most
@@ -17,8 +17,8 @@
 //!   the centre. With L between its corners this bounds both slopes, and the excess is at most that at the centre and r times each: the
 //!   second bound, by the mean-value theorem. The slopes are continuous, so no kink matters, and it is off by a multiple of r².
 //!
-//! Beyond |u|, |v| <= R an outcome with q <= e^-R adds at most e^-R ψ(2δ), because a shift of f by x changes every probability by a factor
-//! of at most e^|x|, and what remains is a pair on a line, exactly as in the Gaussian case: (F(v), F(-v)) with shift δ where i (or j) is
+//! Beyond |u|, |v| <= R one outcome has q <= F(δ - R) and adds at most that times ψ(2δ), because a shift of f by x changes every probability by a
+//! factor of at most e^|x| (where two are rare, each adds its own, and the third next to nothing), and what remains is a pair on a line, exactly as in the Gaussian case: (F(v), F(-v)) with shift δ where i (or j) is
 //! rare, and, where another is rare, the difference of two Laplace variables with shift 2δ. Both have log-concave distribution functions, so
 //! log ratios are monotone on a line and cells are bounded by their ends.
 
@@ -246,7 +246,7 @@ const RARE: f64 = 20.0;
 /// By how much log ratios are off where an outcome of at most F(δ-R) is left out and all others are at least e^-RARE: 2 F(1-R) e^RARE
 /// is 1.03·10^-10.
 const SLACK: f64 = 1.6e-10;
-/// Slopes are of use in squares of at most half this side: e^(4r) in them is next to 1.
+/// Slopes are of use in squares of at most half this side: e^(4r) in them is at most 1.65.
 const SMALL: f64 = 0.125;
 /// Twice the error of a log ratio: a dozen operations on each side, and exponents and coordinates of up to 2R.
 const ERROR: f64 = 1e-13;

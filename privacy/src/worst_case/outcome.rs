@@ -43,7 +43,7 @@ impl Outcome {
 
     /// An upper bound on q ψ(L) within `radius`, when the neighbour is at distance `step`.
     pub(super) fn most_within(&self, alpha: f64, step: f64, radius: f64) -> f64 {
-        // ψ is convex: largest at an end of the interval in which L stays.
+        // ψ falls below 0 and rises above: largest at an end of the interval in which L stays.
         let ends = [self.ratio - step * radius, self.ratio + step * radius];
         self.q_within(radius) * ends.map(|ratio| psi(alpha, ratio)).into_iter().fold(0.0, f64::max)
     }

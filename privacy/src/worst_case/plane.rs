@@ -8,7 +8,7 @@
 //!
 //! The plane beyond |u|, |v| <= R is three strips, in each of which one outcome has a probability of at most Φ(δ - R) in both worlds
 //! and the other two are nearly a pair on a line. Where u < -R, p_j >= Φ(v) Φ(-u) and another has Φ(-v) Φ(-u): the pair
-//! (Φ(v), Φ(-v)) with each log ratio off by less than 2Φ(-R). Likewise v < -R. Where u > R or v > R, (i, j) is the pair on a line
+//! (Φ(v), Φ(-v)) with each log ratio off by less than 2Φ(-R). Likewise v < -R, where the neighbour's v + δ makes it 2Φ(δ - R). Where u > R or v > R, (i, j) is the pair on a line
 //! with d = (u-v)/√2 and shift √2 δ, the two-class limit: p_i is between Φ(d) - Φ(δ - R) and Φ(d), p_j likewise, which moves a log ratio
 //! by at most 2Φ(δ - R)/ε unless one of the two is below ε in one world; then it is below Φ(√2 δ - deep) in the other, with
 //! ε = Φ(-deep), and two rare outcomes and a certain one add at most half of the best value found. The same bound serves squares inside in which another is
