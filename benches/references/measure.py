@@ -16,7 +16,7 @@ import types
 import numpy as np
 from scipy.special import log_ndtr
 
-SIGMA, SIGMA1, THRESHOLD, TEACHERS = 40.0, 150.0, 200.0, 250
+SIGMA, SIGMA1, THRESHOLD, TEACHERS = 40.0, 200.0, 300.0, 250
 
 
 def best_rate(work, run):
@@ -84,7 +84,7 @@ def dp_accounting():
     return {"pld": 1e3 / best_rate(1, laplace), "filter": best_rate(300, filter_with_epsilon)}
 
 
-def tensorflow_privacy(root, votes):
+def tensorflow_privacy(root, votes, synthetic):
     sys.path.insert(0, os.path.join(root, "research", "pate_2018"))
     if "absl" not in sys.modules:
         try:
@@ -105,7 +105,7 @@ def tensorflow_privacy(root, votes):
             total += math.exp(logpr) * core.rdp_gaussian(logq, SIGMA, orders)
 
     def local_sensitivity():
-        for counts in votes[:60]:
+        for counts in synthetic[:60]:
             smooth_sensitivity.compute_local_sensitivity_bounds_gnmax(counts, TEACHERS, SIGMA, 14.0)
 
     return {"theorem_6": best_rate(len(votes), theorem_6), "local_sensitivity": best_rate(60, local_sensitivity)}
@@ -114,16 +114,17 @@ def tensorflow_privacy(root, votes):
 def main():
     folder = sys.argv[1]
     synthetic = votes_of(folder, "cumulative_votes.csv")
-    distinct = np.unique(np.sort(votes_of(folder, "votes_svhn_250_teachers.csv")[:8500], axis=1), axis=0)
+    svhn = votes_of(folder, "votes_svhn_250_teachers.csv")[:8500]
+    distinct = np.unique(np.sort(svhn, axis=1), axis=0)
     orders = np.array([1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 50, 64.0])
     sample = distinct[:: max(1, len(distinct) // 100)][:100]
     found = {"exact_distinct": best_rate(len(sample), lambda: exact_distinct(sample, orders))}
     # Rows as they come, each computed: nothing is remembered.
-    rows = votes_of(folder, "votes_svhn_250_teachers.csv")[:8500:85]
+    rows = svhn[::85]
     found["exact_svhn"] = best_rate(len(rows), lambda: exact_distinct(rows, orders))
     found.update(dp_accounting())
     if len(sys.argv) > 2:
-        found.update(tensorflow_privacy(sys.argv[2], synthetic))
+        found.update(tensorflow_privacy(sys.argv[2], svhn, synthetic))
     print(json.dumps(found))
 
 

@@ -1,8 +1,7 @@
-//! What a draw, an admission and a conversion cost: `cargo bench -p conclave-privacy`.
+//! What a draw and a conversion cost: `cargo bench -p conclave-privacy`.
 
 use conclave_privacy::accountant::{epsilon_to_rho, rho_to_epsilon};
 use conclave_privacy::counts::VoteCounts;
-use conclave_privacy::filter::ZcdpFilter;
 use conclave_privacy::mechanism::{ExponentialMechanism, GnMax, LnMax, Mechanism, PermuteAndFlip};
 use conclave_privacy::noise::{NoiseSource, ReleaseGenerator, ReleaseNoise};
 use conclave_privacy::quantity::{Delta, Epsilon, Lattice, NoiseScale, Rho};
@@ -54,15 +53,6 @@ fn permute_and_flip_of_ten_counts_at_scale_40(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_generator_seeded_by_the_operating_system() -> ReleaseGenerator {
     generator()
-}
-
-#[divan::bench]
-fn filter_reserve_and_settle(bencher: Bencher<'_, '_>) {
-    let mut filter = ZcdpFilter::new(Rho::MAX);
-    let (worst_case, charged) = (Rho::from_units(1000), Rho::from_units(1));
-    bencher.bench_local(|| {
-        filter.reserve(black_box(worst_case)).and_then(|()| filter.settle(worst_case, black_box(charged)))
-    });
 }
 
 #[divan::bench]

@@ -5,7 +5,7 @@
 //! No variant ever carries a vote, a count, a noise value or any figure that depends on them: the texts below
 //! may be shown to anybody. (A class index out of range is therefore named by its limit alone.)
 
-use crate::quantity::Rho;
+use crate::quantity::{FilterOrder, Rho};
 
 /// A refusal of this crate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -37,6 +37,16 @@ pub enum Error {
         found: f64,
         /// The order that it was to have.
         expected: f64,
+    },
+    /// A charge was priced at other orders than those that the account bounds.
+    #[error(
+        "a charge priced at filter order {found} was given to an account of filter order {expected}: price it at that of the account"
+    )]
+    FilterOrderMismatch {
+        /// The order of the charge.
+        found: FilterOrder,
+        /// The order of the account.
+        expected: FilterOrder,
     },
     /// Noise scales or thresholds of one mechanism live on different lattices.
     #[error(
@@ -224,6 +234,7 @@ mod tests {
             Error::LatticeMismatch { field, found: 0, expected: 20 },
             Error::CostOverflow { field },
             Error::OrderMismatch { found: 2.0, expected: 4.0 },
+            Error::FilterOrderMismatch { found: FilterOrder::UNBOUNDED, expected: FilterOrder::DEFAULT },
             Error::UnsupportedEvent { accountant: "pure", event: "Gaussian noisy max", fix },
             Error::BudgetExceeded { asked: rho, spent: rho, reserved: rho, cap: rho, left: rho },
             Error::ExceedsReservation { field, asked: rho, reserved: rho },

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use conclave_privacy::filter::Charge;
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::quantity::Rho;
 
@@ -85,8 +86,8 @@ impl State {
         for &member in &campaign.members {
             let account = &self.accounts[member];
             account.check_not_superseded()?;
-            if worst > account.left() {
-                return Err(spent(Wall::Account(account.terms.data.clone()), &account.filter, worst));
+            if worst.rho() > account.left() {
+                return Err(spent(Wall::Account(account.terms.data.clone()), &account.filter, worst.rho()));
             }
         }
 
@@ -190,7 +191,7 @@ impl State {
         let (open, _) = self.drawn_reservation(entry.number, "interrupted")?;
         let worst = self.campaigns[open.campaign].worst(open.queries.len())?;
 
-        let open = self.settle(entry.number, worst, worst)?;
+        let open = self.settle(entry.number, worst, worst.rho())?;
         let campaign = &mut self.campaigns[open.campaign];
         for (query, attempt) in open.queries {
             if attempt >= ATTEMPTS_MAX {
@@ -204,9 +205,10 @@ impl State {
 
     /// Ends a reservation: `worst` is let go and `charge` is spent, in the campaign and in every account that
     /// still holds its part.
-    fn settle(&mut self, number: u64, worst: Rho, charge: Rho) -> Result<Open> {
+    fn settle(&mut self, number: u64, worst: Charge, charge: Rho) -> Result<Open> {
         let open = self.open.remove(&number).ok_or_else(|| wrong_stage(number, ENDED, "settled"))?;
         let campaign = &mut self.campaigns[open.campaign];
+        let charge = Charge::new(charge, campaign.state.terms.filter_order);
         campaign.state.filter.settle(worst, charge)?;
         for (position, &member) in (0_u16..).zip(&campaign.members) {
             let holds = open.drawn.as_ref().is_none_or(|drawn| drawn.silos.binary_search(&position).is_ok());
@@ -276,14 +278,15 @@ impl Campaign {
             return Err(LedgerError::QueriesSpent { campaign, held, asked: places, queries_max, left });
         }
         let worst = self.worst(asked)?;
-        if worst > self.state.filter.left() {
-            return Err(spent(Wall::Campaign(campaign()), &self.state.filter, worst));
+        if worst.rho() > self.state.filter.left() {
+            return Err(spent(Wall::Campaign(campaign()), &self.state.filter, worst.rho()));
         }
         Ok(())
     }
 
-    pub(super) fn worst(&self, queries: usize) -> Result<Rho> {
-        Ok(self.state.price.checked_mul(queries as u64).ok_or(OVERFLOW)?)
+    pub(super) fn worst(&self, queries: usize) -> Result<Charge> {
+        let worst = self.state.price.checked_mul(queries as u64).ok_or(OVERFLOW)?;
+        Ok(Charge::new(worst, self.state.terms.filter_order))
     }
 
     /// The price of what ran to reach `answers`.

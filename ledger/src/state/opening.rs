@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
-use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::filter::{Charge, ZcdpFilter};
 use conclave_privacy::mechanism::Outcome;
 use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Rho};
 use conclave_privacy::unit::{PrivacyUnit, Sensitivity};
@@ -46,12 +46,13 @@ impl State {
             return Err(differs("data id", terms.data.as_str(), "an account that is open already"));
         }
         let before = self.check_predecessor(entry)?;
-        let mut filter = ZcdpFilter::new(*cap);
+        let mut filter = ZcdpFilter::new(*cap, terms.filter_order);
         if *inherited > filter.left() {
             return Err(spent(Wall::Account(terms.data.clone()), &filter, *inherited));
         }
-        filter.reserve(*inherited)?;
-        filter.settle(*inherited, *inherited)?;
+        let taken_over = Charge::new(*inherited, terms.filter_order);
+        filter.reserve(taken_over)?;
+        filter.settle(taken_over, taken_over)?;
 
         if let Some(before) = before {
             self.accounts[before].successor = Some(terms.data.clone());
@@ -150,7 +151,7 @@ impl State {
         self.campaigns.push(Campaign {
             state: CampaignState {
                 terms: terms.clone(),
-                filter: ZcdpFilter::new(*sub_cap),
+                filter: ZcdpFilter::new(*sub_cap, terms.filter_order),
                 price: *price,
                 abstention,
                 held: 0,

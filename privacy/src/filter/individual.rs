@@ -27,9 +27,9 @@ struct Item<A> {
     spent: A,
 }
 
-/// Who takes part in one step.
+/// Who takes part in one step, and with which weight.
 #[derive(Debug)]
-pub struct Participants(Secret<Vec<bool>>);
+pub struct Participants(Secret<Vec<Option<u32>>>);
 
 impl<A: Amount> IndividualFilter<A> {
     /// Fresh accounts, one for each of `caps`.
@@ -42,19 +42,24 @@ impl<A: Amount> IndividualFilter<A> {
         self.items.inside().len()
     }
 
-    /// Charges each item its own cost of one step, in the order of the caps. Whoever cannot pay is left out of this step and
-    /// pays nothing; a cheaper step later may take it in again.
+    /// Charges each item one step in which its vote has the weight that `weights` says, in the order of the caps: `one`, the
+    /// cost of a vote of weight 1, times the square of the weight. Whoever cannot pay is left out of this step and pays nothing; a
+    /// cheaper step later may take it in again.
+    ///
+    /// What is paid and what is counted is thereby one and the same weight. No published price grows faster than with its
+    /// square; that of Gaussian noise grows exactly so.
     ///
     /// Refuses a list of another length and then charges nobody.
-    pub fn charge(&mut self, costs: &[A]) -> Result<Participants, Error> {
+    pub fn charge(&mut self, one: A, weights: &[u32]) -> Result<Participants, Error> {
         let items = self.items.inside_mut();
-        if costs.len() != items.len() {
-            return Err(Error::Length { field: "costs", found: costs.len(), expected: items.len() });
+        if weights.len() != items.len() {
+            return Err(Error::Length { field: "weights", found: weights.len(), expected: items.len() });
         }
-        let pays = items.iter_mut().zip(costs).map(|(item, cost)| {
-            let spent = item.spent.plus(*cost).filter(|spent| *spent <= item.cap);
-            item.spent = spent.unwrap_or(item.spent);
-            spent.is_some()
+        let pays = items.iter_mut().zip(weights).map(|(item, weight)| {
+            // Nobody has a cap for what cannot be written down.
+            let cost = one.times(u64::from(*weight) * u64::from(*weight))?;
+            item.spent = item.spent.plus(cost).filter(|spent| *spent <= item.cap)?;
+            Some(*weight)
         });
         Ok(Participants(Secret::new(pays.collect())))
     }
@@ -66,38 +71,28 @@ impl<A: Amount> IndividualFilter<A> {
 }
 
 impl Participants {
-    /// The counts of those who take part: `votes` has a vote for each item, or none, of weight `weights`.
+    /// The counts of those who take part, each vote with the weight that was paid for: `votes` has a vote for each item, or none.
     ///
-    /// An item of weight w moves w votes, so its cost is that of w moves. Refuses lists of other lengths, and a vote for a class
-    /// that does not exist.
-    pub fn count(
-        &self,
-        classes: usize,
-        votes: &[Option<ClassIndex>],
-        weights: &[u32],
-    ) -> Result<VoteCounts, Error> {
-        let takes_part = self.0.inside();
-        for (field, found) in [("votes", votes.len()), ("weights", weights.len())] {
-            if found != takes_part.len() {
-                return Err(Error::Length { field, found, expected: takes_part.len() });
-            }
+    /// Refuses a list of another length, and a vote for a class that does not exist.
+    pub fn count(&self, classes: usize, votes: &[Option<ClassIndex>]) -> Result<VoteCounts, Error> {
+        let weights = self.0.inside();
+        if votes.len() != weights.len() {
+            return Err(Error::Length { field: "votes", found: votes.len(), expected: weights.len() });
         }
         // Refuses a wrong number of classes and a vote out of range, whether or not its item takes part.
         let mut counts =
             VoteCounts::from_votes(classes, votes.iter().flatten().copied())?.as_slice().to_vec();
         counts.fill(0);
-        for ((vote, weight), _) in
-            votes.iter().zip(weights).zip(takes_part).filter(|(_, takes_part)| **takes_part)
-        {
-            if let Some(class) = vote {
+        for (vote, weight) in votes.iter().zip(weights) {
+            if let (Some(class), Some(weight)) = (vote, weight) {
                 counts[class.position()] += u64::from(*weight);
             }
         }
         VoteCounts::new(counts)
     }
 
-    /// Who takes part, by item.
-    pub fn into_secret(self) -> Secret<Vec<bool>> {
+    /// The weight of each item that takes part.
+    pub fn into_secret(self) -> Secret<Vec<Option<u32>>> {
         self.0
     }
 }

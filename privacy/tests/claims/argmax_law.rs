@@ -1,7 +1,7 @@
 //! The mechanisms answer with the probabilities that were computed elsewhere.
 
 use crate::chi_square::{FALSE_ALARM, assert_fits, generator, p_value};
-use crate::vectors::stated;
+use crate::vectors::{all_digits, read};
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::mechanism::{
     ConfidentGnMax, Draw, ExponentialMechanism, GnMax, InteractiveGnMax, LnMax, Mechanism, NoisyHistogram,
@@ -15,28 +15,40 @@ use serde::Deserialize;
 const DRAWS: u64 = 20_000;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Oracle {
     cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Case {
     votes: Vec<u64>,
     scale: f64,
+    #[serde(deserialize_with = "all_digits")]
     gaussian: Vec<f64>,
+    #[serde(deserialize_with = "all_digits")]
     laplace: Vec<f64>,
+    #[serde(rename = "discrete_gaussian_uniform_tie")]
     discrete_gaussian: Vec<f64>,
+    #[serde(rename = "discrete_laplace_uniform_tie")]
     discrete_laplace: Vec<f64>,
     discrete_gaussian_lowest_index: Vec<f64>,
     discrete_laplace_lowest_index: Vec<f64>,
+    #[serde(rename = "gumbel_softmax_scale")]
     gumbel: Vec<f64>,
+    #[serde(rename = "permute_and_flip_scale", deserialize_with = "all_digits")]
     permute_and_flip: Vec<f64>,
+    #[serde(rename = "sum_check")]
+    #[expect(
+        dead_code,
+        reason = "the oracle's check of itself: that its Gaussian and Laplace laws sum to 1"
+    )]
+    sums: [String; 2],
 }
 
 fn cases() -> Vec<Case> {
-    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/argmax_probs.json")).unwrap();
-    assert_eq!(oracle.cases.len(), stated("argmax_probs.json", "cases"));
-    oracle.cases
+    read::<Oracle>("argmax_probs.json").cases
 }
 
 /// How often each class is the answer.

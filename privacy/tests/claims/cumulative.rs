@@ -2,85 +2,129 @@
 
 use crate::data_dependent::{ANALYST, orders, scale};
 use crate::published_votes::votes_of;
-use crate::vectors::{Epsilons, stated};
-use conclave_privacy::accountant::{Conversion, rdp_to_epsilon};
+use crate::sanitised::Smooth;
+use crate::vectors::{Epsilons, digits, read};
+use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
+use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::pld::gaussian_epsilon;
-use conclave_privacy::quantity::{Delta, Mu, RdpCurve, RdpOrder};
+use conclave_privacy::quantity::{Delta, Lattice, Mu, NoiseScale, RdpCurve, RdpOrder};
 use conclave_privacy::smooth_sensitivity::{GnMaxSensitivity, SensitiveCost};
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Oracle {
+    teachers: u64,
+    classes: usize,
+    queries: usize,
+    params: Params,
     orders: Vec<f64>,
-    answered_flags: String,
+    answered_flags: Vec<u8>,
+    #[serde(rename = "gnmax_total_smooth_sensitivity")]
     smooth: SmoothSum,
-    checkpoints: Vec<Checkpoint>,
+    /// By the number of queries.
+    checkpoints: BTreeMap<usize, Checkpoint>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    lnmax_lambda: f64,
+    gnmax_sigma: f64,
+    #[serde(rename = "T")]
+    threshold: f64,
+    sigma1: f64,
+    sigma2: f64,
+    delta: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SmoothSum {
     order: f64,
+    queries: usize,
     ls_sum_first_40: Vec<f64>,
     smooth: Vec<Smooth>,
 }
 
 #[derive(Deserialize)]
-struct Smooth {
-    beta: f64,
-    value: f64,
+#[serde(deny_unknown_fields)]
+struct Checkpoint {
+    expected_answered: f64,
+    realised_answered: u64,
+    lnmax_dd: Series,
+    lnmax_di: Series,
+    lnmax_pure_eps_basic: f64,
+    gnmax_dd: Series,
+    gnmax_di: Series,
+    #[serde(deserialize_with = "digits")]
+    gnmax_di_exact_gaussian_eps_mp: f64,
+    conf_threshold_dd: Series,
+    conf_expected_dd: Series,
+    conf_expected_di: Series,
+    conf_realised_dd: Series,
+    conf_realised_di: Series,
+    #[serde(deserialize_with = "digits")]
+    conf_realised_di_exact_gaussian_eps_mp: f64,
 }
 
+/// What one way of counting comes to.
 #[derive(Deserialize)]
-struct Checkpoint {
-    queries: usize,
-    expected_answered: f64,
-    realised_answered: f64,
-    gnmax_exact_gaussian: f64,
-    confident_exact_gaussian: f64,
-    lnmax_dd: Epsilons,
-    gnmax_dd: Epsilons,
-    conf_expected_dd: Epsilons,
-    conf_realised_dd: Epsilons,
-    conf_threshold_dd: Epsilons,
-    conf_expected_di: Epsilons,
-    conf_realised_di: Epsilons,
+#[serde(deny_unknown_fields)]
+struct Series {
+    eps_classic: f64,
+    order_classic: f64,
+    eps_cks: f64,
+    order_cks: f64,
+    rdp_at_orders_2_5_10_20_50_100: [f64; 6],
+}
+
+impl Series {
+    fn epsilons(&self) -> Epsilons {
+        let Self { eps_classic, order_classic, eps_cks, order_cks, .. } = *self;
+        Epsilons { eps_classic, order_classic, eps_cks, order_cks }
+    }
+
+    fn assert_is(&self, name: &str, at: &[RdpOrder], rdp: &[f64], delta: Delta) {
+        let curve = RdpCurve::new(at.to_vec(), rdp.to_vec()).unwrap();
+        for (conversion, epsilon, order) in self.epsilons().each() {
+            let found = rdp_to_epsilon(&curve, delta, conversion);
+            assert!((found.epsilon / epsilon - 1.0).abs() < 1e-9, "{name}: {}, not {epsilon}", found.epsilon);
+            assert_eq!(found.order, Some(order), "{name}");
+        }
+        for (order, rdp) in
+            [2.0, 5.0, 10.0, 20.0, 50.0, 100.0].iter().zip(self.rdp_at_orders_2_5_10_20_50_100)
+        {
+            let found = curve.points().find(|(at, _)| at.get().total_cmp(order).is_eq()).unwrap().1;
+            assert!((found / rdp - 1.0).abs() < 1e-9, "{name} at {order}: {found}, not {rdp}");
+        }
+    }
 }
 
 fn oracle() -> Oracle {
-    let oracle: Oracle =
-        serde_json::from_str(include_str!("../vectors/cumulative_data_dependent.json")).unwrap();
-    let found = [oracle.checkpoints.len(), oracle.orders.len()];
-    assert_eq!(
-        found,
-        ["checkpoints", "orders"].map(|section| stated("cumulative_data_dependent.json", section))
-    );
+    let oracle: Oracle = read("cumulative.json");
     assert_eq!((oracle.smooth.ls_sum_first_40.len(), oracle.smooth.smooth.len()), (40, 4));
     oracle
 }
 
-fn assert_epsilons(name: &str, at: &[RdpOrder], rdp: Vec<f64>, expected: &Epsilons) {
-    let curve = RdpCurve::new(at.to_vec(), rdp).unwrap();
-    for (conversion, epsilon, order) in [
-        (Conversion::Classic, expected.eps_classic, expected.order_classic),
-        (Conversion::Tight, expected.eps_cks, expected.order_cks),
-    ] {
-        let found = rdp_to_epsilon(&curve, Delta::new(1e-5).unwrap(), conversion);
-        assert!((found.epsilon / epsilon - 1.0).abs() < 1e-9, "{name}: {}, not {epsilon}", found.epsilon);
-        assert_eq!(found.order, Some(order), "{name}");
-    }
-}
-
 #[test]
-fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
+fn every_way_of_counting_gives_the_costs_of_the_oracle() {
     let oracle = oracle();
-    let (at, votes) = (orders(&oracle.orders), votes_of("cumulative"));
-    let answered: Vec<f64> =
-        oracle.answered_flags.chars().map(|flag| f64::from(u8::from(flag == '1'))).collect();
-    let confident = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1: scale(150.0), sigma2: scale(40.0) };
+    let (at, votes, params) = (orders(&oracle.orders), votes_of("cumulative"), &oracle.params);
+    assert_eq!(votes.len(), oracle.queries);
+    assert!(votes.iter().all(|counts| {
+        (counts.classes(), counts.as_slice().iter().sum()) == (oracle.classes, oracle.teachers)
+    }));
+    let answered: Vec<f64> = oracle.answered_flags.iter().copied().map(f64::from).collect();
+    let (sigma1, sigma2) = (scale(params.sigma1), scale(params.sigma2));
+    let confident = NoisyVote::ConfidentGnMax { threshold: params.threshold, sigma1, sigma2 };
     let published = |mechanism| DataDependent::new(mechanism, Method::Published, &at);
-    let mut lnmax = published(NoisyVote::LnMax { scale: scale(20.0) });
+    let mut lnmax = published(NoisyVote::LnMax { scale: scale(params.lnmax_lambda) });
     let mut confident = published(confident);
+    let mut gnmax = published(NoisyVote::GnMax { sigma: scale(params.gnmax_sigma) });
     let zeros = || vec![0.0; at.len()];
     let (mut by_laplace, mut by_gaussian, mut threshold) = (zeros(), zeros(), zeros());
     let (mut expected, mut realised, mut count) = (zeros(), zeros(), (0.0, 0.0));
@@ -88,12 +132,13 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
         sum.iter_mut().zip(costs).for_each(|(sum, cost)| *sum += weight * cost);
     };
     assert_eq!(answered.len(), votes.len(), "a flag for each query");
+    let delta = Delta::new(params.delta).unwrap();
     let mut seen = 0;
     for (row, counts) in votes.iter().enumerate() {
         add(&mut by_laplace, &lnmax.steps(counts).open(&ANALYST).argmax, 1.0);
+        add(&mut by_gaussian, &gnmax.steps(counts).open(&ANALYST).argmax, 1.0);
         let steps = confident.steps(counts).open(&ANALYST);
         let tested = steps.threshold.unwrap();
-        add(&mut by_gaussian, &steps.argmax, 1.0);
         for (sum, weight) in
             [(&mut threshold, 0.0), (&mut expected, steps.answered), (&mut realised, answered[row])]
         {
@@ -101,7 +146,7 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
             add(sum, &steps.argmax, weight);
         }
         count = (count.0 + steps.answered, count.1 + answered[row]);
-        let Some(case) = oracle.checkpoints.iter().find(|case| case.queries == row + 1) else { continue };
+        let Some(case) = oracle.checkpoints.get(&(row + 1)) else { continue };
         seen += 1;
         for (name, sum, expected) in [
             ("lnmax", &by_laplace, &case.lnmax_dd),
@@ -110,42 +155,80 @@ fn every_way_of_counting_gives_the_epsilon_of_the_oracle() {
             ("expected", &expected, &case.conf_expected_dd),
             ("realised", &realised, &case.conf_realised_dd),
         ] {
-            assert_epsilons(&format!("{name} after {}", case.queries), &at, sum.clone(), expected);
+            expected.assert_is(&format!("{name} after {}", row + 1), &at, sum, delta);
         }
-        assert!(
-            (count.0 - case.expected_answered).abs() < 1e-9
-                && (count.1 - case.realised_answered).abs() < 1e-9
-        );
-        let queries = case.queries as f64;
-        for (answers, expected) in [(count.0, &case.conf_expected_di), (count.1, &case.conf_realised_di)] {
-            let rho = queries / (2.0 * 150.0 * 150.0) + answers / 1600.0;
-            let rdp = at.iter().map(|order| order.get() * rho).collect();
-            assert_epsilons("data-independent", &at, rdp, expected);
-        }
-        for (mu_squared, epsilon) in [
-            (2.0 * queries / 1600.0, case.gnmax_exact_gaussian),
-            (queries / 22_500.0 + 2.0 * count.1 / 1600.0, case.confident_exact_gaussian),
-        ] {
-            let found = gaussian_epsilon(Mu::new(libm::sqrt(mu_squared)).unwrap(), Delta::new(1e-5).unwrap());
-            assert!((found / epsilon - 1.0).abs() < 1e-9, "{found}, not {epsilon}");
-        }
+        assert!((count.0 - case.expected_answered).abs() < 1e-9);
+        assert!(count.1.total_cmp(&(case.realised_answered as f64)).is_eq());
     }
     assert_eq!(seen, oracle.checkpoints.len(), "a checkpoint beyond the votes");
 }
 
 #[test]
+fn costs_that_do_not_depend_on_votes_are_those_of_the_oracle() {
+    let oracle = oracle();
+    let (at, params) = (orders(&oracle.orders), &oracle.params);
+    let delta = Delta::new(params.delta).unwrap();
+    let one_move =
+        Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let noise = |votes| NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap();
+    let laplace = PrivacyEvent::LaplaceNoisyMax { scale: noise(params.lnmax_lambda) };
+    let noisy_max = PrivacyEvent::GaussianNoisyMax { sigma: noise(params.gnmax_sigma) };
+    let threshold = PrivacyEvent::GaussianThreshold { sigma1: noise(params.sigma1) };
+    let confident_max = PrivacyEvent::GaussianNoisyMax { sigma: noise(params.sigma2) };
+    for (&queries, case) in &oracle.checkpoints {
+        let queries = queries as u64;
+        for (name, events, expected) in [
+            ("lnmax", vec![(laplace, queries)], &case.lnmax_di),
+            ("gnmax", vec![(noisy_max, queries)], &case.gnmax_di),
+            (
+                "realised",
+                vec![(threshold, queries), (confident_max, case.realised_answered)],
+                &case.conf_realised_di,
+            ),
+        ] {
+            let mut accountant = RdpAccountant::with_orders(at.clone(), Conversion::Tight).unwrap();
+            for (event, times) in events {
+                accountant.add(&event, &one_move, times).unwrap();
+            }
+            expected.assert_is(name, &at, accountant.curve().values(), delta);
+        }
+        let mut pure = PureAccountant::new();
+        pure.add(&laplace, &one_move, queries).unwrap();
+        let (found, expected) = (pure.loss(Delta::new(0.5).unwrap()).epsilon, case.lnmax_pure_eps_basic);
+        assert!(found >= expected && found < expected * (1.0 + 1e-10), "{found}, not {expected}");
+
+        let queries = queries as f64;
+        let (test, argmax) = (1.0 / params.sigma1.powi(2), 1.0 / params.sigma2.powi(2));
+        let rho = queries * test / 2.0 + case.expected_answered * argmax;
+        let expected: Vec<f64> = oracle.orders.iter().map(|order| order * rho).collect();
+        case.conf_expected_di.assert_is("expected", &at, &expected, delta);
+        for (mu_squared, epsilon) in [
+            (2.0 * queries / params.gnmax_sigma.powi(2), case.gnmax_di_exact_gaussian_eps_mp),
+            (
+                queries * test + 2.0 * case.realised_answered as f64 * argmax,
+                case.conf_realised_di_exact_gaussian_eps_mp,
+            ),
+        ] {
+            let found = gaussian_epsilon(Mu::new(libm::sqrt(mu_squared)).unwrap(), delta);
+            assert!((found / epsilon - 1.0).abs() < 1e-10, "{found}, not {epsilon}");
+        }
+    }
+}
+
+#[test]
 fn the_smooth_sensitivity_of_a_sum_is_that_of_the_oracle() {
-    let oracle = oracle().smooth;
-    let sensitivity = GnMaxSensitivity::new(scale(40.0), 10, RdpOrder::new(oracle.order).unwrap()).unwrap();
-    let mut sum = SensitiveCost::none(RdpOrder::new(oracle.order).unwrap());
-    for counts in votes_of("cumulative") {
-        sum.add(&sensitivity.of(&counts).unwrap()).unwrap();
+    let Oracle { smooth: oracle, params, .. } = oracle();
+    let order = RdpOrder::new(oracle.order).unwrap();
+    let sensitivity = GnMaxSensitivity::new(scale(params.gnmax_sigma), 10, order).unwrap();
+    let mut sum = SensitiveCost::none(order);
+    for counts in &votes_of("cumulative")[..oracle.queries] {
+        sum.add(&sensitivity.of(counts).unwrap()).unwrap();
     }
     for Smooth { beta, value } in &oracle.smooth {
         let found = sum.smooth(*beta).unwrap().open(&ANALYST);
-        assert!((found / value - 1.0).abs() < 1e-6, "beta {beta}: {found}, not {value}");
+        assert!((found / value - 1.0).abs() < 1e-9, "beta {beta}: {found}, not {value}");
     }
     for (d, (found, expected)) in sum.local().open(&ANALYST).iter().zip(&oracle.ls_sum_first_40).enumerate() {
-        assert!((found / expected - 1.0).abs() < 1e-6, "distance {d}: {found}, not {expected}");
+        assert!((found / expected - 1.0).abs() < 1e-9, "distance {d}: {found}, not {expected}");
     }
 }

@@ -3,8 +3,11 @@
 //! Numbered as in a review of their sources: 1 to 5 and 10 concern the scripts of the PATE papers, 6 autodp, 7 OpenDP, 8 Opacus
 //! and others, 9 an accountant of TensorFlow Privacy.
 
-use crate::data_dependent::{ANALYST, orders, scale};
+use crate::data_dependent::{ANALYST, Thresholds, orders, scale};
 use crate::published_votes::votes_of;
+use crate::sanitised::{Sensitivities, same_sequence};
+use crate::vectors::read;
+use crate::worst_case::WorstCases;
 use conclave_privacy::accountant::{Accountant, Conversion, RdpAccountant, rdp_to_epsilon};
 use conclave_privacy::analysis::{
     AccountantName, Answered, Question, account, account_in_advance, default_orders,
@@ -17,7 +20,6 @@ use conclave_privacy::smooth_sensitivity::GnMaxSensitivity;
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::worst_case;
 use conclave_privacy::{Error, VoteCounts};
-use serde::Deserialize;
 
 fn confident(threshold: f64, sigma1: f64, sigma2: f64) -> NoisyVote {
     NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(sigma2) }
@@ -202,29 +204,24 @@ fn no_figure_that_depends_on_the_votes_is_called_publishable() {
 /// exchanged. How many teachers there are follows from the votes.
 #[test]
 fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
-    let oracle: Sensitivities =
-        serde_json::from_str(include_str!("../vectors/smooth_sensitivity.json")).unwrap();
     let mut told_apart = 0;
-    for case in oracle.gnmax_cases {
+    for case in read::<Sensitivities>("smooth_sensitivity.json").gnmax_cases {
         let counts = VoteCounts::new(case.votes.clone()).unwrap();
-        assert_eq!(case.votes.iter().sum::<u64>(), case.teachers as u64, "as many votes as teachers");
+        assert_eq!(case.votes.iter().sum::<u64>(), case.teachers, "as many votes as teachers");
         let sequence = |sigma: f64, classes: usize, order: f64| {
             let sensitivity = GnMaxSensitivity::new(Scale::new(sigma)?, classes, RdpOrder::new(order)?)?;
             Ok::<_, Error>(sensitivity.of(&counts).unwrap().local().open(&ANALYST))
         };
         let classes = case.votes.len();
-        let right: Vec<f64> = case
-            .local_sens_rle
-            .iter()
-            .flat_map(|(value, times)| std::iter::repeat_n(*value, *times))
-            .collect();
-        let largest = right.iter().copied().fold(0.0, f64::max);
-        let same = |found: &[f64]| {
-            let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * b + 1e-11 * largest;
-            found.len() == right.len() && found.iter().zip(&right).all(close)
-        };
+        let right = case.local();
         let found = sequence(case.sigma, classes, case.order).unwrap();
-        assert!(same(&found), "{:?}, sigma {}, order {}", case.votes, case.sigma, case.order);
+        assert!(
+            same_sequence(&found, &right),
+            "{:?}, sigma {}, order {}",
+            case.votes,
+            case.sigma,
+            case.order
+        );
         // Every way to exchange two of the three: refused, or another sequence.
         let whole = |value: f64| (0..10_000_u16).find(|n| f64::from(*n) >= value).map_or(0, usize::from);
         let (sigma, order) = (whole(case.sigma), whole(case.order));
@@ -238,7 +235,7 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
             }
             let exchanged = sequence(sigma, classes, order);
             assert!(
-                !exchanged.is_ok_and(|found| same(&found)),
+                !exchanged.is_ok_and(|found| same_sequence(&found, &right)),
                 "{:?}: exchanged and not noticed",
                 case.votes
             );
@@ -248,26 +245,10 @@ fn sensitivity_takes_noise_classes_and_order_for_what_they_are() {
     assert!(told_apart > 30, "{told_apart}");
 }
 
-#[derive(Deserialize)]
-struct Sensitivities {
-    gnmax_cases: Vec<SensitivityCase>,
-}
-
-#[derive(Deserialize)]
-struct SensitivityCase {
-    votes: Vec<u64>,
-    teachers: usize,
-    sigma: f64,
-    order: f64,
-    local_sens_rle: Vec<(f64, usize)>,
-}
-
 /// Defect 3. The largest count, less a public prediction, was rounded to a whole number before the threshold test.
 #[test]
 fn a_threshold_between_whole_votes_is_not_rounded() {
-    let oracle: Thresholds = serde_json::from_str(include_str!("../vectors/threshold.json")).unwrap();
-    assert_eq!(oracle.interactive.len(), 12);
-    for case in oracle.interactive {
+    for case in read::<Thresholds>("threshold.json").interactive {
         // Subtracting the public prediction from the largest count is adding it to the threshold.
         let log_answered = |statistic: f64| {
             let mechanism = confident(case.threshold + 1_000.0 - statistic, case.sigma1, 40.0);
@@ -277,27 +258,11 @@ fn a_threshold_between_whole_votes_is_not_rounded() {
                 .open(&ANALYST)
                 .ln()
         };
-        let exact: f64 = case.log_pr_answered_unrounded_mp.parse().unwrap();
-        let found = log_answered(case.max_diff);
-        assert!((found / exact - 1.0).abs() < 1e-9, "{found}, not {exact}");
+        let (found, exact) = (log_answered(case.max_diff), case.log_pr_answered_unrounded_mp);
+        assert!((found / exact - 1.0).abs() < 1e-10, "{found}, not {exact}");
         let rounded = log_answered(case.max_diff.round_ties_even());
         assert!((rounded / case.log_pr_answered_rounded_tfp - 1.0).abs() < 1e-9, "the oracle's other figure");
     }
-}
-
-#[derive(Deserialize)]
-struct Thresholds {
-    interactive: Vec<Interactive>,
-}
-
-#[derive(Deserialize)]
-struct Interactive {
-    #[serde(rename = "T")]
-    threshold: f64,
-    sigma1: f64,
-    max_diff: f64,
-    log_pr_answered_rounded_tfp: f64,
-    log_pr_answered_unrounded_mp: String,
 }
 
 /// Defect 4, continued. For a split vote just below the threshold the expected cost is less than the divergence of the step.
@@ -322,21 +287,20 @@ fn sensitivities_without_their_conditions_are_refused() {
 /// is so low.
 #[test]
 fn laplace_noise_is_not_charged_as_if_its_range_were_bounded() {
-    let oracle: WorstCases =
-        serde_json::from_str(include_str!("../vectors/worst_case_argmax_rdp.json")).unwrap();
+    let oracle: WorstCases = read("worst_case_argmax_rdp.json");
     let who = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
     let laplace: Vec<_> = oracle.cases.iter().filter(|case| case.noise == "laplace").collect();
     assert!(laplace.len() >= 15);
     for case in &laplace {
-        let scale = NoiseScale::from_votes(case.scale, Lattice::DEFAULT).unwrap();
+        let scale = NoiseScale::from_votes(case.sigma, Lattice::DEFAULT).unwrap();
         let event = PrivacyEvent::LaplaceNoisyMax { scale };
         let charged = case.order * event.price(&who).unwrap().to_f64_up();
-        assert!(charged >= case.sup_three_cell, "b {}, order {}: {charged}", case.scale, case.order);
+        assert!(charged >= case.sup_three_cell, "b {}, order {}: {charged}", case.sigma, case.order);
         let mut rdp = RdpAccountant::with_orders(orders(&[case.order]), Conversion::Tight).unwrap();
         rdp.add(&event, &who, 1).unwrap();
         assert!(rdp.curve().points().all(|(_, charged)| charged >= case.sup_three_cell));
     }
-    let quarter = |case: &WorstCase| case.order * (2.0 / case.scale).powi(2) / 8.0;
+    let quarter = |case: &&crate::worst_case::Case| case.order * (2.0 / case.sigma).powi(2) / 8.0;
     assert!(laplace.iter().any(|case| quarter(case) < case.sup_three_cell));
 }
 
@@ -369,20 +333,6 @@ fn permute_and_flip_is_not_charged_as_if_its_range_were_bounded() {
         let bounded_range = order * (2.0 / b).powi(2) / 8.0;
         assert!(worst > 1.5 * bounded_range, "b {b}, order {order}: {worst} would pass as {bounded_range}");
     }
-}
-
-#[derive(Deserialize)]
-struct WorstCases {
-    cases: Vec<WorstCase>,
-}
-
-#[derive(Deserialize)]
-struct WorstCase {
-    noise: String,
-    #[serde(alias = "lambda", alias = "sigma")]
-    scale: f64,
-    order: f64,
-    sup_three_cell: f64,
 }
 
 /// Defect 10. Theorem 3 of 2017 was applied for q < 1/2; between 1/(e^ε + 1) and 1/2 the minimum has to remove it.

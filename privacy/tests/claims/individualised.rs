@@ -2,7 +2,7 @@
 
 use conclave_privacy::Error;
 use conclave_privacy::accountant::epsilon_to_rho_within;
-use conclave_privacy::filter::ZcdpFilter;
+use conclave_privacy::filter::{Charge, ZcdpFilter};
 use conclave_privacy::individualised::{
     Copies, Group, GroupCharge, IndividualPlan, IndividualTarget, Method, Schedule, WeightGrid, plans,
 };
@@ -150,10 +150,11 @@ fn assert_sound(plans: &[IndividualPlan], groups: &[Group], queries: u32, order:
             }
             // An account of the group's own budget admits every query that it takes part in.
             let cap = epsilon_to_rho_within(group.epsilon(), Delta::new(1e-5).unwrap(), order);
-            let mut account = ZcdpFilter::new(cap);
+            let mut account = ZcdpFilter::new(cap, order);
+            let per_query = Charge::new(charge.per_query, order);
             for _ in 0..charge.queries {
-                account.reserve(charge.per_query).unwrap();
-                account.settle(charge.per_query, charge.per_query).unwrap();
+                account.reserve(per_query).unwrap();
+                account.settle(per_query, per_query).unwrap();
             }
             assert_eq!((account.spent(), charge.cap), (charge.campaign, cap), "{name}");
             assert!(charge.queries <= queries && charge.epsilon <= group.epsilon().get(), "{name}");

@@ -1,29 +1,13 @@
 //! Interactive-GNMax: how often the teachers answer, who answers otherwise, and what is charged.
 
 use crate::chi_square::{assert_fits, generator};
+use crate::data_dependent::Thresholds;
+use crate::vectors::read;
 use conclave_privacy::Error;
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::mechanism::{ConfidentGnMax, InteractiveGnMax, Outcome, Ran, StudentPrediction};
 use conclave_privacy::quantity::{Lattice, NoiseScale, Threshold};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Oracle {
-    interactive: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    votes: Vec<u64>,
-    student_probs: Vec<f64>,
-    teachers: u64,
-    #[serde(rename = "T")]
-    threshold: f64,
-    sigma1: f64,
-    #[serde(rename = "log_pr_answered_unrounded_mp")]
-    log_answered: String,
-}
 
 fn interactive(threshold: f64, sigma1: f64, sigma2: f64, confidence: f64) -> InteractiveGnMax {
     let scale = |votes| NoiseScale::from_votes(votes, Lattice::DEFAULT).unwrap();
@@ -35,9 +19,7 @@ fn interactive(threshold: f64, sigma1: f64, sigma2: f64, confidence: f64) -> Int
 #[test]
 fn the_teachers_answer_as_often_as_the_oracle_says() {
     const DRAWS: u64 = 50_000;
-    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/threshold.json")).unwrap();
-    assert_eq!(oracle.interactive.len(), 12);
-    for case in oracle.interactive {
+    for case in read::<Thresholds>("threshold.json").interactive {
         let mechanism = interactive(case.threshold, case.sigma1, 40.0, 0.5);
         let counts = VoteCounts::new(case.votes.clone()).unwrap();
         let student = StudentPrediction::new(case.teachers, &case.student_probs).unwrap();
@@ -48,7 +30,7 @@ fn the_teachers_answer_as_often_as_the_oracle_says() {
             let draw = mechanism.release(&counts, &student, &mut generator).unwrap();
             answered += u64::from(draw.ran == Ran::ThresholdThenNoisyMax);
         }
-        let expected = libm::exp(case.log_answered.parse::<f64>().unwrap());
+        let expected = libm::exp(case.log_pr_answered_unrounded_mp);
         assert_fits(&name, &[answered, DRAWS - answered], &[expected, 1.0 - expected]);
     }
 }

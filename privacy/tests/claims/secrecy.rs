@@ -68,6 +68,6 @@ fn what_remembers_votes_or_costs_says_nothing_of_them() {
     contributions.count(3, &[(0, ClassIndex(1)), (2, ClassIndex(2))]).unwrap();
     assert_silent(&(contributions.moved(), contributions), &[]);
     let mut filter = IndividualFilter::new([5_000, 6_000].map(Rho::from_units));
-    let takes_part = filter.charge(&[4_999, 6_001].map(Rho::from_units)).unwrap();
+    let takes_part = filter.charge(Rho::from_units(4_999), &[1, 2]).unwrap();
     assert_silent(&(filter.spent(), filter, takes_part), &[]);
 }

@@ -1,11 +1,12 @@
 //! Prices bound the true loss: exact Rényi divergences on the lattice by summation, and worst cases computed
 //! elsewhere.
 
+use crate::vectors::read;
+use crate::worst_case::WorstCases;
 use conclave_privacy::accountant::{Accountant, Conversion, PureAccountant, RdpAccountant};
 use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::quantity::{Delta, Lattice, NoiseScale, RdpOrder};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
-use serde::Deserialize;
 
 const ORDERS: [f64; 5] = [1.1, 1.5, 2.0, 8.0, 32.0];
 const CLASSES: usize = 3;
@@ -161,25 +162,10 @@ fn no_neighbouring_maximum_is_further_apart_than_the_price_of_the_threshold_test
     }
 }
 
-#[derive(Deserialize)]
-struct WorstCases {
-    cases: Vec<WorstCase>,
-}
-
-#[derive(Deserialize)]
-struct WorstCase {
-    noise: String,
-    scale: f64,
-    order: f64,
-    worst: f64,
-}
-
 #[test]
 fn the_worst_vote_vectors_that_anybody_found_stay_within_the_prices() {
-    let oracle: WorstCases = serde_json::from_str(include_str!("../vectors/worst_case.json")).unwrap();
-    assert_eq!(oracle.cases.len(), crate::vectors::stated("worst_case.json", "cases"));
-    for case in oracle.cases {
-        let scale = NoiseScale::from_votes(case.scale, Lattice::DEFAULT).unwrap();
+    for case in read::<WorstCases>("worst_case_argmax_rdp.json").cases {
+        let scale = NoiseScale::from_votes(case.sigma, Lattice::DEFAULT).unwrap();
         let event = match case.noise.as_str() {
             "gaussian" => PrivacyEvent::GaussianNoisyMax { sigma: scale },
             "laplace" => PrivacyEvent::LaplaceNoisyMax { scale },
@@ -190,7 +176,7 @@ fn the_worst_vote_vectors_that_anybody_found_stay_within_the_prices() {
             RdpAccountant::with_orders(vec![RdpOrder::new(case.order).unwrap()], Conversion::Tight).unwrap();
         rdp.add(&event, &moving(1), 1).unwrap();
         let (_, rdp) = rdp.curve().points().next().unwrap();
-        assert!(case.worst <= rdp, "{event} at {}: {} above {rdp}", case.order, case.worst);
+        assert!(case.sup_three_cell <= rdp, "{event} at {}: {} above {rdp}", case.order, case.sup_three_cell);
         assert!(rdp <= zcdp * (1.0 + 1e-9), "the accountant is never above the price of the filter");
     }
 }

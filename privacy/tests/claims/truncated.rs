@@ -4,6 +4,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "numbers of lattice steps, far below 2^63")]
 
 use crate::data_dependent::{orders, scale};
+use conclave_privacy::Error;
 use conclave_privacy::accountant::{
     epsilon_to_rho, epsilon_to_rho_within, filter_order_for, rho_to_epsilon, rho_to_epsilon_within,
 };
@@ -189,19 +190,7 @@ fn the_gap_of_the_default_lattice_costs_nearly_nothing_and_that_of_a_coarse_one_
 
 #[test]
 fn the_price_bounds_the_independent_optimiser_at_every_order_and_is_never_above_the_published_one() {
-    #[derive(serde::Deserialize)]
-    struct Oracle {
-        cases: Vec<Case>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Case {
-        noise: String,
-        #[serde(alias = "lambda")]
-        sigma: f64,
-        order: f64,
-        sup_three_cell: f64,
-    }
-    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/worst_case_argmax_rdp.json")).unwrap();
+    let oracle: crate::worst_case::WorstCases = crate::vectors::read("worst_case_argmax_rdp.json");
     let mut seen = 0;
     for case in oracle.cases.iter().filter(|case| case.noise == "gaussian") {
         for omega in [8, 16, 32] {
@@ -219,6 +208,19 @@ fn the_price_bounds_the_independent_optimiser_at_every_order_and_is_never_above_
         }
     }
     assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn a_price_for_fewer_orders_is_less_and_an_account_of_more_orders_refuses_it() {
+    let (epsilon, delta) = (Epsilon::new(3.0).unwrap(), Delta::new(1e-5).unwrap());
+    let [eight, mut sixteen] = [8, 16].map(|omega| ZcdpFilter::for_target(epsilon, delta, order(omega)));
+    let [cheap, dear] =
+        [eight, sixteen].map(|account| account.price(&argmax(10.0, 20), &one_move()).unwrap());
+    assert!(cheap.rho() < dear.rho());
+    let refusal = Error::FilterOrderMismatch { found: order(8), expected: order(16) };
+    assert_eq!(sixteen.reserve(cheap), Err(refusal));
+    assert_eq!(sixteen.reserve(dear), Ok(()));
+    assert_eq!(sixteen.reserved(), dear.rho());
 }
 
 #[test]
@@ -356,7 +358,7 @@ fn a_million_charges_in_whole_units_never_come_to_less_than_the_exact_rationals(
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     };
-    let mut account = ZcdpFilter::new(Rho::MAX);
+    let mut account = ZcdpFilter::new(Rho::MAX, FilterOrder::UNBOUNDED);
     let (mut exact_sum, mut charged_sum) = (0_u128, 0_u128);
     let moving = one_move();
     for _ in 0..1_000_000 {
@@ -368,11 +370,12 @@ fn a_million_charges_in_whole_units_never_come_to_less_than_the_exact_rationals(
         } else {
             (PrivacyEvent::GaussianThreshold { sigma1: scale }, 2)
         };
-        let price = event.price(&moving).unwrap();
+        let charge = account.price(&event, &moving).unwrap();
+        let price = charge.rho();
         let exact = (1_u128 << 120).div_ceil(halves * u128::from(steps) * u128::from(steps));
         assert!(u128::from(price.units()) << 40 >= exact, "{steps}");
-        account.reserve(price).unwrap();
-        account.settle(price, price).unwrap();
+        account.reserve(charge).unwrap();
+        account.settle(charge, charge).unwrap();
         exact_sum += exact;
         charged_sum += u128::from(price.units());
     }

@@ -1,6 +1,7 @@
 //! Weighted votes: what heavier votes cost, by another accountant, and that their law is that of their sums.
 
 use crate::chi_square::{assert_fits, generator};
+use crate::filters::oracle;
 use conclave_privacy::Error;
 use conclave_privacy::counts::{ClassIndex, VoteCounts};
 use conclave_privacy::individualised::WeightGrid;
@@ -9,28 +10,6 @@ use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{Delta, FilterOrder, Lattice, NoiseScale, RdpOrder, Scale};
 use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::worst_case;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Oracle {
-    weighted_teachers: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    weight: f64,
-    sigma: f64,
-    queries: f64,
-    rdp_per_query_order_10: f64,
-    #[serde(rename = "exact_gaussian_eps_delta_1e-5_mp")]
-    epsilon: String,
-}
-
-fn cases() -> Vec<Case> {
-    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/filter_individual.json")).unwrap();
-    assert_eq!(oracle.weighted_teachers.len(), 12);
-    oracle.weighted_teachers
-}
 
 fn record() -> Sensitivity {
     Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap()
@@ -43,19 +22,19 @@ fn gnmax(sigma: f64) -> Mechanism {
 #[test]
 fn a_vote_costs_the_square_of_its_weight_as_the_oracle_says() {
     let grid = WeightGrid::new(100).unwrap();
-    for case in cases() {
+    for case in oracle().weighted_teachers {
         let weight = grid.weight(case.weight).unwrap();
         let prices = grid.prices(&gnmax(case.sigma), &[weight], &record(), FilterOrder::UNBOUNDED).unwrap();
         let rdp = 10.0 * prices[0].worst_case.to_f64_up();
-        assert!((rdp / case.rdp_per_query_order_10 - 1.0).abs() < 1e-7, "{}: {rdp}", case.weight);
+        assert!((rdp / case.rdp_per_query_order_10 - 1.0).abs() < 1e-9, "{}: {rdp}", case.weight);
         assert!(rdp >= case.rdp_per_query_order_10);
 
         let seen = grid.as_seen(Scale::new(case.sigma).unwrap(), weight).unwrap();
         let shift = std::f64::consts::SQRT_2;
-        let plan = [PlannedNoise::Gaussian { scale: seen, shift, times: case.queries }];
+        let plan = [PlannedNoise::Gaussian { scale: seen, shift, times: f64::from(case.queries) }];
         let epsilon = FixedPlan::new(&plan).unwrap().epsilon(Delta::new(1e-5).unwrap());
-        let expected: f64 = case.epsilon.parse().unwrap();
-        assert!(epsilon >= expected && epsilon < expected * (1.0 + 1e-7), "{}: {epsilon}", case.weight);
+        let expected = case.epsilon;
+        assert!(epsilon >= expected && epsilon < expected * (1.0 + 1e-10), "{}: {epsilon}", case.weight);
     }
 }
 

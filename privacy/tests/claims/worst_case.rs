@@ -2,7 +2,7 @@
 
 use crate::data_dependent::{drawn, independent, orders, scale};
 use crate::published_votes::votes_of;
-use crate::vectors::stated;
+use crate::vectors::read;
 use conclave_privacy::VoteCounts;
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account_in_advance};
@@ -14,18 +14,20 @@ use conclave_privacy::worst_case;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Oracle {
-    cases: Vec<Case>,
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorstCases {
+    pub(crate) cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
-struct Case {
-    noise: String,
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) noise: String,
     #[serde(alias = "lambda")]
-    sigma: f64,
-    order: f64,
+    pub(crate) sigma: f64,
+    pub(crate) order: f64,
     sup_two_class: f64,
-    sup_three_cell: f64,
+    pub(crate) sup_three_cell: f64,
     /// The published bound: of a histogram with Gaussian noise, or of the 2018 paper for Laplace noise.
     #[serde(alias = "histogram_release_bound", alias = "pate2018_data_independent_bound")]
     published: f64,
@@ -38,8 +40,7 @@ struct Case {
 
 /// The cases with this noise.
 fn cases(noise: &str, expected: usize) -> Vec<Case> {
-    let oracle: Oracle = serde_json::from_str(include_str!("../vectors/worst_case_argmax_rdp.json")).unwrap();
-    assert_eq!(oracle.cases.len(), stated("worst_case_argmax_rdp.json", "cases"));
+    let oracle: WorstCases = read("worst_case_argmax_rdp.json");
     let cases: Vec<_> = oracle.cases.into_iter().filter(|case| case.noise == noise).collect();
     assert_eq!(cases.len(), expected, "{noise}");
     cases
