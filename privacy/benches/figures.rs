@@ -236,7 +236,7 @@ fn theorem_6_known() -> f64 {
 fn confident_gnmax() -> DataDependent {
     let orders: Vec<_> = (2..=70).map(|order| RdpOrder::new(f64::from(order)).expect("above 1")).collect();
     let mechanism = NoisyVote::ConfidentGnMax { threshold: 300.0, sigma1: scale(200.0), sigma2: scale(40.0) };
-    DataDependent::new(mechanism, Method::Published, &orders)
+    DataDependent::new(mechanism, Method::Published, &orders).expect("a finite threshold")
 }
 
 fn exact_orders() -> Vec<RdpOrder> {
@@ -265,7 +265,8 @@ fn exact_svhn() -> f64 {
 fn exact(votes: &[VoteCounts]) -> f64 {
     let orders = exact_orders();
     rate(votes.len(), || {
-        let mut data = DataDependent::new(NoisyVote::GnMax { sigma: scale(40.0) }, Method::Exact, &orders);
+        let mut data = DataDependent::new(NoisyVote::GnMax { sigma: scale(40.0) }, Method::Exact, &orders)
+            .expect("no threshold");
         data.expected(votes)
     })
 }

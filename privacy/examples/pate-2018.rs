@@ -184,7 +184,7 @@ impl Run {
     /// weighed like its costs, by the probability of an answer.
     fn summed(&self, votes: &[VoteCounts]) -> Result<Summed, Box<dyn Error>> {
         let (order, mechanism) = (RdpOrder::new(self.smooth.0)?, self.mechanism()?);
-        let mut data = DataDependent::new(mechanism, Method::Published, &[order]);
+        let mut data = DataDependent::new(mechanism, Method::Published, &[order])?;
         let argmax = GnMaxSensitivity::new(Scale::new(SIGMA2)?, votes[0].classes(), order)?;
         let test_of = ThresholdSensitivity::new(self.threshold, Scale::new(self.sigma1)?, order)?;
         let (mut cost, mut local) = (0.0, Vec::new());

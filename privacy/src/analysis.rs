@@ -165,7 +165,7 @@ fn accounts_of(
     accountant.check(&question.mechanism, question.answered)?;
     check_votes(votes)?;
     check_checkpoints(&question.checkpoints, votes.len())?;
-    let mut prices = Prices::new(accountant, question);
+    let mut prices = Prices::new(accountant, question)?;
     let mut sum = Sum::new(accountant, question);
     let (mut accounts, mut curves) = (Vec::new(), Vec::new());
     let last = question.checkpoints.last().copied().unwrap_or_default();
@@ -276,7 +276,7 @@ struct Prices {
 }
 
 impl Prices {
-    fn new(accountant: AccountantName, question: &Question) -> Self {
+    fn new(accountant: AccountantName, question: &Question) -> Result<Self, Error> {
         let orders = &question.orders;
         let method = if accountant == AccountantName::Exact { Method::Exact } else { Method::Published };
         let fixed = match accountant {
@@ -284,8 +284,8 @@ impl Prices {
             AccountantName::ExactWorstCase => Some(worst_cases(question)),
             _ => Some(published(&question.mechanism, orders)),
         };
-        let data = DataDependent::new(question.mechanism, method, orders);
-        Self { data, fixed, joint: question.answered == Answered::Joint }
+        let data = DataDependent::new(question.mechanism, method, orders)?;
+        Ok(Self { data, fixed, joint: question.answered == Answered::Joint })
     }
 
     fn of(&mut self, counts: &VoteCounts, statistic: Option<&Secret<f64>>) -> Costs {

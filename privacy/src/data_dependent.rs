@@ -19,8 +19,9 @@ pub use law::ArgmaxNoise;
 pub(crate) use published::{Theorem6, gnmax_log_q, threshold_rdp};
 pub(crate) use quadrature::GAUSS_LEGENDRE;
 
+use crate::Error;
 use crate::counts::{ClassIndex, VoteCounts};
-use crate::quantity::{RdpOrder, Scale};
+use crate::quantity::{RdpOrder, Scale, in_range};
 use crate::secret::Secret;
 use exact::Test;
 use libm::exp;
@@ -60,6 +61,14 @@ impl NoisyVote {
                 ArgmaxNoise::Gaussian(sigma)
             }
         }
+    }
+
+    /// Refuses a threshold that is no finite number.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Self::ConfidentGnMax { threshold, .. } = *self {
+            in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
+        }
+        Ok(())
     }
 
     /// The probability that its argmax is reached.
@@ -115,9 +124,10 @@ pub struct DataDependent {
 }
 
 impl DataDependent {
-    /// For `mechanism` at `orders`.
-    pub fn new(mechanism: NoisyVote, method: Method, orders: &[RdpOrder]) -> Self {
-        Self {
+    /// For `mechanism` at `orders`. Refuses a threshold that is no finite number.
+    pub fn new(mechanism: NoisyVote, method: Method, orders: &[RdpOrder]) -> Result<Self, Error> {
+        mechanism.check()?;
+        Ok(Self {
             mechanism,
             orders: orders.to_vec(),
             alphas: orders.iter().map(|order| order.get()).collect(),
@@ -125,7 +135,7 @@ impl DataDependent {
             exact: ExactArgmax::new(mechanism.argmax(), orders),
             published: published::Memo::default(),
             thresholds: HashMap::new(),
-        }
+        })
     }
 
     /// The costs of one query, in nats at each order, rounded up.

@@ -4,7 +4,6 @@ use super::Answered;
 use crate::Error;
 use crate::accountant::Direction;
 use crate::data_dependent::NoisyVote;
-use crate::quantity::in_range;
 
 /// An accountant by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,9 +89,7 @@ impl AccountantName {
 
     /// Refuses pairs that have no meaning, and a threshold that is no number.
     pub fn check(self, mechanism: &NoisyVote, answered: Answered) -> Result<(), Error> {
-        if let NoisyVote::ConfidentGnMax { threshold, .. } = *mechanism {
-            in_range("threshold", threshold, |_| true, "give a threshold in votes, a finite number")?;
-        }
+        mechanism.check()?;
         let laplace = matches!(mechanism, NoisyVote::LnMax { .. });
         let refuse = |event, fix| Err(Error::UnsupportedEvent { accountant: self.as_str(), event, fix });
         match self {

@@ -65,7 +65,7 @@ fn of_model(target: &Target, question: &Question, shapes: &[Shape]) -> Result<Ve
         Ok::<_, Error>(PlanAccount { accountant, answered, loss })
     };
     let expected = |accountant, method| {
-        let mut data = data(method);
+        let mut data = data(method)?;
         account(accountant, Answered::Expected, &mut |shape| {
             let steps = data.steps(&shape.counts).open(&analyst);
             let tests = steps.threshold.into_iter().flatten().chain(std::iter::repeat(0.0));
@@ -77,7 +77,7 @@ fn of_model(target: &Target, question: &Question, shapes: &[Shape]) -> Result<Ve
         expected(AccountantName::Exact, Method::Exact)?,
     ];
     if matches!(question.mechanism, NoisyVote::ConfidentGnMax { .. }) {
-        let mut data = data(Method::Exact);
+        let mut data = data(Method::Exact)?;
         accounts.push(account(AccountantName::Exact, Answered::Joint, &mut |shape| {
             data.joint(&shape.counts).open(&analyst)
         })?);

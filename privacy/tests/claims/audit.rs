@@ -64,7 +64,10 @@ fn label(outcome: Outcome) -> u32 {
 
 /// The exact cost of one query at [`ORDERS`], both directions, over every neighbour of the votes.
 fn exact(mechanism: NoisyVote, votes: &[u64]) -> Vec<f64> {
-    DataDependent::new(mechanism, Method::Exact, &orders(&ORDERS)).joint(&counts(votes)).open(&ANALYST)
+    DataDependent::new(mechanism, Method::Exact, &orders(&ORDERS))
+        .unwrap()
+        .joint(&counts(votes))
+        .open(&ANALYST)
 }
 
 fn exact_gnmax(sigma: f64, votes: &[u64]) -> Vec<f64> {

@@ -121,7 +121,7 @@ fn every_way_of_counting_gives_the_costs_of_the_oracle() {
     let answered: Vec<f64> = oracle.answered_flags.iter().copied().map(f64::from).collect();
     let (sigma1, sigma2) = (scale(params.sigma1), scale(params.sigma2));
     let confident = NoisyVote::ConfidentGnMax { threshold: params.threshold, sigma1, sigma2 };
-    let published = |mechanism| DataDependent::new(mechanism, Method::Published, &at);
+    let published = |mechanism| DataDependent::new(mechanism, Method::Published, &at).unwrap();
     let mut lnmax = published(NoisyVote::LnMax { scale: scale(params.lnmax_lambda) });
     let mut confident = published(confident);
     let mut gnmax = published(NoisyVote::GnMax { sigma: scale(params.gnmax_sigma) });

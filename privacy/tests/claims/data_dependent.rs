@@ -33,7 +33,7 @@ fn counts(votes: &[u64]) -> VoteCounts {
 }
 
 fn costs(mechanism: NoisyVote, method: Method, at: &[f64], votes: &[u64]) -> StepCosts {
-    DataDependent::new(mechanism, method, &orders(at)).steps(&counts(votes)).open(&ANALYST)
+    DataDependent::new(mechanism, method, &orders(at)).unwrap().steps(&counts(votes)).open(&ANALYST)
 }
 
 /// `found` within `tolerance` of `expected` in relative terms.
@@ -383,7 +383,7 @@ fn every_class_is_answered_as_often_as_the_oracle_says() {
 fn the_joint_law_of_threshold_and_argmax_is_a_true_divergence_where_expected_answers_are_none() {
     // A split vote below the threshold: the answer is seldom reached, and tells much when it is.
     let mechanism = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1: scale(30.0), sigma2: scale(10.0) };
-    let mut data = DataDependent::new(mechanism, Method::Exact, &orders(&[32.0]));
+    let mut data = DataDependent::new(mechanism, Method::Exact, &orders(&[32.0])).unwrap();
     let votes = counts(&[130, 120]);
     let steps = data.steps(&votes).open(&ANALYST);
     let expected = steps.threshold.unwrap()[0] + steps.answered * steps.argmax[0];

@@ -27,7 +27,8 @@ fn confident(threshold: f64, sigma1: f64, sigma2: f64) -> NoisyVote {
 
 fn threshold_cost(mechanism: NoisyVote, largest: u64, order: f64, method: Method) -> f64 {
     let counts = VoteCounts::new(vec![largest, 0]).unwrap();
-    let steps = DataDependent::new(mechanism, method, &orders(&[order])).steps(&counts).open(&ANALYST);
+    let steps =
+        DataDependent::new(mechanism, method, &orders(&[order])).unwrap().steps(&counts).open(&ANALYST);
     steps.threshold.unwrap()[0]
 }
 
@@ -254,6 +255,7 @@ fn a_threshold_between_whole_votes_is_not_rounded() {
             let mechanism = confident(case.threshold + 1_000.0 - statistic, case.sigma1, 40.0);
             let counts = VoteCounts::new(vec![1_000, 0]).unwrap();
             DataDependent::new(mechanism, Method::Published, &orders(&[2.0]))
+                .unwrap()
                 .answered(&counts)
                 .open(&ANALYST)
                 .ln()
@@ -269,7 +271,8 @@ fn a_threshold_between_whole_votes_is_not_rounded() {
 #[test]
 fn the_expected_cost_undercuts_the_joint_law_and_is_no_bound() {
     let counts = VoteCounts::new(vec![130, 120]).unwrap();
-    let mut exact = DataDependent::new(confident(200.0, 30.0, 10.0), Method::Exact, &orders(&[32.0]));
+    let mut exact =
+        DataDependent::new(confident(200.0, 30.0, 10.0), Method::Exact, &orders(&[32.0])).unwrap();
     let expected = exact.expected([&counts]).open(&ANALYST);
     let joint = exact.joint(&counts).open(&ANALYST)[0];
     assert!(joint > 2.0 * expected[0], "{joint} and {}", expected[0]);
@@ -347,6 +350,7 @@ fn theorem_3_is_not_used_where_it_does_not_hold() {
         let counts = VoteCounts::new(vec![10 + u64::try_from(gap).unwrap(), 10]).unwrap();
         let mechanism = NoisyVote::LnMax { scale: scale(b) };
         let cost = DataDependent::new(mechanism, Method::Published, &orders(&[order]))
+            .unwrap()
             .steps(&counts)
             .open(&ANALYST)
             .argmax[0];

@@ -103,7 +103,8 @@ fn every_accountant_prices_a_million_classes_in_moments() {
             NoisyVote::GnMax { sigma: Scale::new(150.0).unwrap() },
             Method::Exact,
             &orders,
-        );
+        )
+        .unwrap();
         exact.steps(&counts.unwrap()).open(&analyst).argmax[1]
     };
     assert!(
@@ -129,7 +130,7 @@ fn a_million_distinct_counts_are_charged_the_bound_that_holds_for_all() {
         NoisyVote::GnMax { sigma: Scale::new(4e4).unwrap() },
         NoisyVote::LnMax { scale: Scale::new(4e4).unwrap() },
     ] {
-        let mut exact = DataDependent::new(mechanism, Method::Exact, &orders);
+        let mut exact = DataDependent::new(mechanism, Method::Exact, &orders).unwrap();
         let bound = match mechanism {
             NoisyVote::LnMax { .. } => 16.0 / 1.6e9,
             _ => 8.0 / 1.6e9,

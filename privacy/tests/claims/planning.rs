@@ -67,7 +67,7 @@ fn best_by_hand(votes: &[VoteCounts], truth: &[ClassIndex], epsilon: f64, querie
         for share in [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5] {
             let sigma1 = (queries / (2.0 * share * cap)).sqrt();
             let test = NoisyVote::ConfidentGnMax { threshold, sigma1: scale(sigma1), sigma2: scale(1.0) };
-            let data = DataDependent::new(test, Method::Published, &[]);
+            let data = DataDependent::new(test, Method::Published, &[]).unwrap();
             let passes: Vec<f64> = votes.iter().map(|counts| data.answered(counts).open(&ANALYST)).collect();
             let each = queries / votes.len() as f64;
             let sigma2 = (each * passes.iter().sum::<f64>() / ((1.0 - share) * cap)).sqrt();

@@ -107,7 +107,7 @@ fn the_real_votes_of_2018_cost_what_the_paper_says_and_exactly_half_of_it() {
         ];
         for (method, expected, below, above) in of {
             let (rdp, answered) =
-                expected_sum(&mut DataDependent::new(mechanism, method, &at), votes, at.len());
+                expected_sum(&mut DataDependent::new(mechanism, method, &at).unwrap(), votes, at.len());
             assert_close(name, &[answered], &[case.expected_answered], 1e-9);
             assert_within(name, &rdp, &expected.rdp, below, above);
             let one_sided = &case.exact_one_sided;

@@ -4,7 +4,7 @@ use crate::data_dependent::{ANALYST, orders, scale};
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::analysis::{AccountantName, Answered, Question, account};
 use conclave_privacy::calibrate::Goal;
-use conclave_privacy::data_dependent::NoisyVote;
+use conclave_privacy::data_dependent::{DataDependent, Method, NoisyVote};
 use conclave_privacy::planning::PublicVotes;
 use conclave_privacy::pld::{FixedPlan, PlannedNoise};
 use conclave_privacy::quantity::{
@@ -161,4 +161,16 @@ fn curves_classes_and_amounts_that_make_no_sense_are_refused() {
         assert!(matches!(NoiseScale::from_steps(steps, Lattice::DEFAULT), Err(Error::OutOfRange { .. })));
     }
     assert!(matches!(Lattice::new(33), Err(Error::OutOfRange { field: "lattice_bits", .. })));
+}
+
+#[test]
+fn a_threshold_that_is_no_number_is_refused_before_anything_is_priced_by_it() {
+    let noise = scale(40.0);
+    for threshold in NOT_NUMBERS {
+        let mechanism = NoisyVote::ConfidentGnMax { threshold, sigma1: noise, sigma2: noise };
+        for method in [Method::Published, Method::Exact] {
+            let refusal = DataDependent::new(mechanism, method, &[]).err().unwrap();
+            assert!(matches!(refusal, Error::NotFinite { field: "threshold", .. }), "{refusal:?}");
+        }
+    }
 }

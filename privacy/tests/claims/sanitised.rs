@@ -167,7 +167,7 @@ fn the_real_votes_of_2018_are_sanitised_as_the_script_of_the_paper_does() {
         let votes = &votes_of(&name)[..case.queries];
         let sensitivity = GnMaxSensitivity::new(sigma2, votes[0].classes(), at[0]).unwrap();
         let mechanism = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
-        let mut data = DataDependent::new(mechanism, Method::Published, &at);
+        let mut data = DataDependent::new(mechanism, Method::Published, &at).unwrap();
         let test = ThresholdSensitivity::new(threshold, sigma1, at[0]).unwrap();
         let (cost, mut sum) = (data.expected(votes).open(&ANALYST), vec![0.0; TEACHERS]);
         for counts in votes {
@@ -208,7 +208,8 @@ fn a_cost(order: RdpOrder) -> (SensitiveCost, f64) {
         cost.add(&known.of(&counts, answered).unwrap()).unwrap();
     }
     let mechanism = NoisyVote::ConfidentGnMax { threshold, sigma1, sigma2 };
-    let published = DataDependent::new(mechanism, Method::Published, &[order]).steps(&counts).open(&ANALYST);
+    let published =
+        DataDependent::new(mechanism, Method::Published, &[order]).unwrap().steps(&counts).open(&ANALYST);
     let found = cost.nats().open(&ANALYST);
     let expected = 2.0 * published.threshold.unwrap()[0] + published.argmax[0];
     assert!((found / expected - 1.0).abs() < 1e-9, "{found}, not {expected}");

@@ -42,7 +42,7 @@ fn what_remembers_votes_or_costs_says_nothing_of_them() {
     let mechanism =
         NoisyVote::ConfidentGnMax { threshold: 7000.0, sigma1: scale(1500.0), sigma2: scale(400.0) };
     for method in [Method::Published, Method::Exact] {
-        let mut data = DataDependent::new(mechanism, method, &at);
+        let mut data = DataDependent::new(mechanism, method, &at).unwrap();
         // Both memories are filled: of argmax costs and of threshold costs.
         let steps = data.steps(&votes());
         let joint = data.joint(&votes());

@@ -77,7 +77,7 @@ fn no_votes_cost_more_than_the_worst_case() {
     let at = orders(&[1.25, 4.0, 16.0, 64.0]);
     let (sigma1, sigma2) = (scale(150.0), scale(40.0));
     let mechanism = NoisyVote::ConfidentGnMax { threshold: 200.0, sigma1, sigma2 };
-    let mut data = DataDependent::new(mechanism, Method::Exact, &at);
+    let mut data = DataDependent::new(mechanism, Method::Exact, &at).unwrap();
     let (argmax, threshold) = (worst_case::gnmax(sigma2, &at), worst_case::threshold(sigma1, &at));
     for counts in votes_of("adult") {
         let steps = data.steps(&counts).open(&Analyst::who_may_see_the_votes());
@@ -104,7 +104,7 @@ fn orders_next_to_one_lose_no_digits() {
     let at = orders(&[1.0 + 1e-15, 1.0 + 1e-12, 1.0 + 1e-8, 1.0001]);
     let data = |votes: Vec<u64>| {
         let mechanism = NoisyVote::GnMax { sigma: scale(40.0) };
-        let mut data = DataDependent::new(mechanism, Method::Exact, &at);
+        let mut data = DataDependent::new(mechanism, Method::Exact, &at).unwrap();
         data.joint(&VoteCounts::new(votes).unwrap()).open(&Analyst::who_may_see_the_votes())
     };
     let costs = [
@@ -137,7 +137,7 @@ fn the_laplace_worst_case_is_that_of_the_oracle_rounded_up() {
 #[test]
 fn no_votes_cost_more_than_the_laplace_worst_case() {
     let at = orders(&[1.25, 4.0]);
-    let mut data = DataDependent::new(NoisyVote::LnMax { scale: scale(20.0) }, Method::Exact, &at);
+    let mut data = DataDependent::new(NoisyVote::LnMax { scale: scale(20.0) }, Method::Exact, &at).unwrap();
     let worst = worst_case::lnmax(scale(20.0), &at);
     let mut most = 0.0_f64;
     for votes in [
