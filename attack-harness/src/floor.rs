@@ -25,7 +25,7 @@ impl Floor {
         Self { share, chance: at_most(counted.times, &least) }
     }
 
-    /// Whether something other than chance is at work, wrongly so with a probability of at most [`FALSE_ALARM`].
+    /// Whether something other than chance is at work, wrongly so with a probability of at most 10^-6.
     pub fn is_surely_passed(self) -> bool {
         self.chance <= FALSE_ALARM
     }

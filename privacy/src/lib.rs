@@ -6,10 +6,10 @@
 //! seed of one.
 //!
 //! ```
-//! use conclave_privacy::accountant::{epsilon_to_rho_within, rho_to_epsilon_within};
+//! use conclave_privacy::accountant::rho_to_epsilon_within;
 //! use conclave_privacy::calibrate::Goal;
 //! use conclave_privacy::counts::VoteCounts;
-//! use conclave_privacy::filter::ZcdpFilter;
+//! use conclave_privacy::filter::{Charge, ZcdpFilter};
 //! use conclave_privacy::mechanism::{GnMax, Mechanism};
 //! use conclave_privacy::noise::{NoiseSource, ReleaseNoise};
 //! use conclave_privacy::quantity::{Delta, Epsilon, FilterOrder, Lattice};
@@ -21,14 +21,14 @@
 //! let goal = Goal { epsilon, delta, order, queries: 300, sensitivity: &who, lattice: Lattice::DEFAULT, near: false };
 //! let sigma = goal.gnmax_sigma()?;
 //! let mechanism = Mechanism::from(GnMax::new(sigma));
-//! let mut account = ZcdpFilter::new(epsilon_to_rho_within(epsilon, delta, order));
+//! let mut account = ZcdpFilter::for_target(epsilon, delta, order);
 //!
 //! // Reserve the worst case before anybody votes; draw; settle what ran.
-//! let worst_case = mechanism.worst_case_within(&who, order)?;
+//! let worst_case = Charge::new(mechanism.worst_case_within(&who, order)?, order);
 //! account.reserve(worst_case)?;
 //! let counts = VoteCounts::new(vec![97, 2, 1])?;
 //! let draw = mechanism.release(&counts, &mut ReleaseNoise.generator("campaign", &[0; 32], 0)?);
-//! account.settle(worst_case, mechanism.charge_within(&draw.outcome, &who, order)?)?;
+//! account.settle(worst_case, Charge::new(mechanism.charge_within(&draw.outcome, &who, order)?, order))?;
 //!
 //! assert_eq!(who.words(), "one record added or removed");
 //! assert!(rho_to_epsilon_within(account.spent(), delta, order) < 0.6);

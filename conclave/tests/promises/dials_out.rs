@@ -387,6 +387,8 @@ async fn a_node_that_holds_its_work_back_or_sends_nonsense_holds_up_nobody() {
         let (lease, votes) = puppet.batch().await;
         assert_eq!(puppet.submit(lease, nonsense(votes)).await, Ok(false));
         recorder.status_when(&mut service, |status| status.queries_answered >= number).await;
+        // Its votes did not count, so it is away until it agrees again.
+        puppet.enrol("silo-3", &cluster).await;
     }
     let rejected = recorder.status(&mut service).await.rejected;
     assert_eq!(rejected["malformed"] + rejected["foreign"], 4, "{rejected:?}");
