@@ -9,7 +9,7 @@
 //! bounds its mechanism's loss given the past, which the data-independent prices of [`crate::event`] do.
 //!
 //! The same sum bounds an account that promises D_α <= αρ at a fixed list of orders only
-//! ([`FilterOrder`](crate::quantity::FilterOrder)): a charge is then the largest R(α)/α at these orders, the proof holds at each
+//! ([`FilterOrder`]): a charge is then the largest R(α)/α at these orders, the proof holds at each
 //! of them at once, and ε is taken at no other. Charges and caps of one account are all for one ω: a [`Charge`] carries the ω
 //! at which it was priced, and a [`ZcdpFilter`] refuses one of another.
 //!
