@@ -119,8 +119,8 @@ pub struct DataDependent {
     method: Method,
     exact: ExactArgmax,
     published: published::Memo,
-    /// Costs of the threshold test by the largest count.
-    thresholds: HashMap<u64, Vec<f64>>,
+    /// Costs of the threshold test, and the probability that it passes, by the largest count.
+    thresholds: HashMap<u64, (Vec<f64>, f64)>,
 }
 
 impl DataDependent {
@@ -141,8 +141,11 @@ impl DataDependent {
     /// The costs of one query, in nats at each order, rounded up.
     pub fn steps(&mut self, counts: &VoteCounts) -> Secret<StepCosts> {
         let argmax = self.argmax(counts).clone();
-        let threshold = self.threshold(counts).cloned();
-        Secret::new(StepCosts { threshold, argmax, answered: self.mechanism.passes(counts) })
+        let (threshold, answered) = match self.threshold(counts).cloned() {
+            Some((costs, passes)) => (Some(costs), passes),
+            None => (None, 1.0),
+        };
+        Secret::new(StepCosts { threshold, argmax, answered })
     }
 
     /// The same if the threshold test is on `statistic` in place of the largest count, and one moved vote changes it by at most one.
@@ -183,12 +186,14 @@ impl DataDependent {
     pub fn expected<'a>(&mut self, votes: impl IntoIterator<Item = &'a VoteCounts>) -> Secret<Vec<f64>> {
         let mut sum = vec![0.0; self.alphas.len()];
         for counts in votes {
-            let weight = self.mechanism.passes(counts);
+            let weight = self.threshold(counts).map_or(1.0, |(costs, passes)| {
+                for (sum, cost) in sum.iter_mut().zip(costs) {
+                    *sum += *cost;
+                }
+                *passes
+            });
             for (sum, cost) in sum.iter_mut().zip(self.argmax(counts)) {
                 *sum += weight * cost;
-            }
-            for (sum, cost) in sum.iter_mut().zip(self.threshold(counts).into_iter().flatten()) {
-                *sum += *cost;
             }
         }
         Secret::new(sum)
@@ -201,12 +206,13 @@ impl DataDependent {
         }
     }
 
-    fn threshold(&mut self, counts: &VoteCounts) -> Option<&Vec<f64>> {
+    /// The costs of the threshold test, and the probability that it passes.
+    fn threshold(&mut self, counts: &VoteCounts) -> Option<&(Vec<f64>, f64)> {
         let test = self.mechanism.test()?;
         let largest = counts.as_slice().iter().copied().max().unwrap_or_default();
         if !self.thresholds.contains_key(&largest) {
-            let cost = self.tested(largest as f64, test);
-            self.thresholds.insert(largest, cost);
+            let known = (self.tested(largest as f64, test), self.mechanism.passes_at(largest as f64));
+            self.thresholds.insert(largest, known);
         }
         self.thresholds.get(&largest)
     }

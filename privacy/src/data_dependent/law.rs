@@ -330,13 +330,33 @@ fn power(base: f64, exponent: f64) -> f64 {
     base.powi(exponent as i32)
 }
 
+/// Σ ab, as several partial sums: in a single one each addition waits for the last.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
+/// Σ abc, likewise.
 fn dot3(a: &[f64], b: &[f64], c: &[f64]) -> f64 {
-    a.iter().zip(b).zip(c).map(|((a, b), c)| a * b * c).sum()
+    let ((a, a_rest), (b, b_rest), (c, c_rest)) =
+        (a.as_chunks::<LANES>(), b.as_chunks::<LANES>(), c.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane] * c[lane];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).zip(c_rest).map(|((a, b), c)| a * b * c);
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
+
+const LANES: usize = 8;
 
 fn multiply(product: &mut [f64], a: &[f64], b: &[f64]) {
     for ((product, a), b) in product.iter_mut().zip(a).zip(b) {

@@ -34,7 +34,7 @@ pub(super) fn lnmax_log_q(counts: &VoteCounts, scale: Scale) -> f64 {
 }
 
 /// The union bound over all classes but the first of the most frequent.
-fn log_q(counts: &VoteCounts, overtaken: impl Fn(f64) -> f64) -> f64 {
+fn log_q(counts: &VoteCounts, mut overtaken: impl FnMut(f64) -> f64) -> f64 {
     let counts = counts.as_slice();
     let (top, &most) = counts
         .iter()
@@ -67,7 +67,7 @@ pub(crate) fn gaussian_rdp(log_q: f64, sigma: Scale, orders: &[RdpOrder]) -> Vec
     let per_order = 1.0 / (sigma.get() * sigma.get());
     let independent = |order: &RdpOrder| widen_up(order.get() * per_order, ROUNDING);
     let Some(bound) = Theorem6::at(log_q, per_order) else { return orders.iter().map(independent).collect() };
-    orders.iter().map(|order| bound.rdp(order.get()).min(independent(order))).collect()
+    orders.iter().map(|order| bound.rdp_below(order.get(), independent(order))).collect()
 }
 
 /// What Theorem 6 needs to know about q and σ, whatever the order.
@@ -102,15 +102,20 @@ impl Theorem6 {
 
     /// ln[(1-q) A^(α-1) + q B^(α-1)]/(α-1); infinite if α >= μ₁.
     pub(crate) fn rdp(&self, alpha: f64) -> f64 {
+        self.rdp_below(alpha, f64::INFINITY)
+    }
+
+    /// The smaller of that and `cap`.
+    fn rdp_below(&self, alpha: f64, cap: f64) -> f64 {
         if alpha >= self.mu1 {
-            return f64::INFINITY;
+            return cap;
         }
         let less_one = alpha - 1.0;
         let (log_a, log_b) = (less_one * self.log_a, less_one * self.log_b);
         if self.log_q + log_b > FAR {
             // q alone may be too small for a double, and B^(α-1) too large.
             let log_sum = log_add(log1mexp(self.log_q) + log_a, self.log_q + log_b);
-            return widen_up(log_sum / less_one, ROUNDING);
+            return widen_up(log_sum / less_one, ROUNDING).min(cap);
         }
         // (1-q)(A^(α-1) - 1) + q(B^(α-1) - 1): the sum less one, which keeps its digits when it is small.
         let raised = if log_b < 0.5 {
@@ -119,7 +124,11 @@ impl Theorem6 {
             exp(self.log_q + log_b) - self.q
         };
         let excess = self.not_q * expm1(log_a) + raised;
-        widen_up(log1p(excess) / less_one, ROUNDING)
+        // ln(1 + x) >= 2x/(2 + x): most of what is above the cap is so without a logarithm.
+        if 2.0 * excess >= less_one * cap * (2.0 + excess) {
+            return cap;
+        }
+        widen_up(log1p(excess) / less_one, ROUNDING).min(cap)
     }
 }
 
@@ -167,6 +176,8 @@ const FAR: f64 = 30.0;
 #[derive(Default)]
 pub(super) struct Memo {
     by_log_q: HashMap<u64, Vec<f64>>,
+    /// ln of the chance to be overtaken over a gap of so many votes; not a number where it was not asked for yet.
+    by_gap: Vec<f64>,
 }
 
 impl Memo {
@@ -178,7 +189,11 @@ impl Memo {
         orders: &[RdpOrder],
     ) -> &Vec<f64> {
         let log_q = match noise {
-            ArgmaxNoise::Gaussian(sigma) => gnmax_log_q(counts, sigma),
+            ArgmaxNoise::Gaussian(sigma) => {
+                let per_gap = 1.0 / (SQRT_2 * sigma.get());
+                let known = &mut self.by_gap;
+                log_q(counts, |gap| known_gap(known, gap, |gap| log_normal_cdf(-gap * per_gap)))
+            }
             ArgmaxNoise::Laplace(scale) => lnmax_log_q(counts, scale),
         };
         let cost = || match noise {
@@ -188,6 +203,29 @@ impl Memo {
         self.by_log_q.entry(log_q.to_bits()).or_insert_with(cost)
     }
 }
+
+/// `term` of a whole number of votes, worked out once for each of the smaller ones.
+fn known_gap(known: &mut Vec<f64>, gap: f64, term: impl Fn(f64) -> f64) -> f64 {
+    if gap >= GAPS_KNOWN as f64 {
+        return term(gap);
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number below the length"
+    )]
+    let at = gap as usize;
+    if known.is_empty() {
+        known.resize(GAPS_KNOWN, f64::NAN);
+    }
+    if known[at].is_nan() {
+        known[at] = term(gap);
+    }
+    known[at]
+}
+
+/// Gaps up to here are looked up: 32 KB.
+const GAPS_KNOWN: usize = 1 << 12;
 
 #[cfg(test)]
 mod tests {
