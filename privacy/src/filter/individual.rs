@@ -42,23 +42,24 @@ impl<A: Amount> IndividualFilter<A> {
         self.items.inside().len()
     }
 
-    /// Charges each item one step in which its vote has the weight that `weights` says, in the order of the caps: `one`, the
-    /// cost of a vote of weight 1, times the square of the weight. Whoever cannot pay is left out of this step and pays nothing; a
-    /// cheaper step later may take it in again.
+    /// Charges each item one step in which its vote has the weight that `weights` says, in the order of the caps, by the `price` of that
+    /// weight. Whoever cannot pay, or has no price, is left out of this step and pays nothing; a cheaper step later may take it in again.
     ///
-    /// What is paid and what is counted is thereby one and the same weight. No published price grows faster than with its
-    /// square; that of Gaussian noise grows exactly so.
+    /// What is paid for and what is counted is thereby one and the same weight. (Published prices grow with its square; exact ones faster,
+    /// so none is worked out from another here.)
     ///
     /// Refuses a list of another length and then charges nobody.
-    pub fn charge(&mut self, one: A, weights: &[u32]) -> Result<Participants, Error> {
+    pub fn charge(
+        &mut self,
+        weights: &[u32],
+        price: impl Fn(u32) -> Option<A>,
+    ) -> Result<Participants, Error> {
         let items = self.items.inside_mut();
         if weights.len() != items.len() {
             return Err(Error::Length { field: "weights", found: weights.len(), expected: items.len() });
         }
         let pays = items.iter_mut().zip(weights).map(|(item, weight)| {
-            // Nobody has a cap for what cannot be written down.
-            let cost = one.times(u64::from(*weight) * u64::from(*weight))?;
-            item.spent = item.spent.plus(cost).filter(|spent| *spent <= item.cap)?;
+            item.spent = item.spent.plus(price(*weight)?).filter(|spent| *spent <= item.cap)?;
             Some(*weight)
         });
         Ok(Participants(Secret::new(pays.collect())))

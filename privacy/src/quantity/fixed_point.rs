@@ -14,8 +14,6 @@ pub trait Amount: Copy + Ord + fmt::Debug + fmt::Display {
     fn plus(self, other: Self) -> Option<Self>;
     /// The difference, or `None` if `other` is the larger.
     fn minus(self, other: Self) -> Option<Self>;
-    /// The amount `times` over, or `None` if it cannot be written down.
-    fn times(self, times: u64) -> Option<Self>;
     /// The amount as a double, rounded up.
     fn rounded_up(self) -> f64;
 }
@@ -57,9 +55,6 @@ macro_rules! fixed_point {
             fn minus(self, other: Self) -> Option<Self> {
                 self.0.checked_sub(other.0).map(Self)
             }
-            fn times(self, times: u64) -> Option<Self> {
-                self.0.checked_mul(times).map(Self)
-            }
             fn rounded_up(self) -> f64 {
                 self.to_f64_up()
             }
@@ -92,9 +87,6 @@ impl Amount for Rho {
     }
     fn minus(self, other: Self) -> Option<Self> {
         self.checked_sub(other)
-    }
-    fn times(self, times: u64) -> Option<Self> {
-        self.checked_mul(times)
     }
     fn rounded_up(self) -> f64 {
         self.to_f64_up()

@@ -5,13 +5,14 @@ use crate::vectors::{digits, read};
 use conclave_privacy::accountant::Conversion;
 use conclave_privacy::contribution::{ContributionBound, Contributions};
 use conclave_privacy::counts::ClassIndex;
+use conclave_privacy::event::PrivacyEvent;
 use conclave_privacy::filter::{FixedOrderFilter, GdpFilter, IndividualFilter};
 use conclave_privacy::odometer::ExPostOdometer;
 use conclave_privacy::pld::gaussian_epsilon;
 use conclave_privacy::quantity::{
-    Amount, Delta, Epsilon, Lattice, Mu, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
+    Amount, Delta, Epsilon, FilterOrder, Lattice, Mu, MuSquared, NoiseScale, RdpOrder, RenyiLoss, Rho,
 };
-use conclave_privacy::unit::Adjacency;
+use conclave_privacy::unit::{Adjacency, PrivacyUnit, Sensitivity, VotingScheme};
 use conclave_privacy::{Error, VoteCounts};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -140,11 +141,10 @@ fn a_weighted_teacher_pays_its_own_price_and_leaves_silently_before_its_cap() {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 8")]
     let quarters: Vec<u32> = cases.iter().map(|case| (case.weight * 4.0) as u32).collect();
     assert!(cases.iter().all(|case| (case.sigma, case.queries) == (cases[0].sigma, cases[0].queries)));
-    // What a quarter of a vote costs, and so all others by the square of their weight.
-    let quarter = MuSquared::of_gaussian(2, scale(4.0 * cases[0].sigma)).unwrap();
+    let price = |quarters| MuSquared::of_gaussian(2 * quarters * quarters, scale(4.0 * cases[0].sigma)).ok();
     let mut filter = IndividualFilter::new(cases.iter().map(|_| MuSquared::from_units(u64::MAX)));
     for _ in 0..cases[0].queries {
-        filter.charge(quarter, &quarters).unwrap();
+        filter.charge(&quarters, price).unwrap();
     }
     for ((spent, case), quarters) in filter.spent().open(&ANALYST).into_iter().zip(&cases).zip(&quarters) {
         let epsilon = case.epsilon;
@@ -159,11 +159,11 @@ fn a_weighted_teacher_pays_its_own_price_and_leaves_silently_before_its_cap() {
     }
 
     // Within the cap of 100 whole votes, a teacher of weight 2 answers 25 times, one of weight 1 a hundred times, and so on.
-    let cap = quarter.times(100 * 16).unwrap();
+    let cap = MuSquared::from_units(100 * price(4).unwrap().units());
     let mut filter = IndividualFilter::new(quarters.iter().map(|_| cap));
     let votes = vec![Some(ClassIndex(1)); quarters.len()];
     for query in 0_u32..150 {
-        let counts = filter.charge(quarter, &quarters).unwrap().count(2, &votes).unwrap();
+        let counts = filter.charge(&quarters, price).unwrap().count(2, &votes).unwrap();
         let stays = |quarters: &&u32| query < 1600 / (*quarters * *quarters);
         let expected: u32 = quarters.iter().filter(stays).sum();
         assert_eq!(counts.as_slice(), [0, u64::from(expected)], "query {query}");
@@ -174,15 +174,16 @@ fn a_weighted_teacher_pays_its_own_price_and_leaves_silently_before_its_cap() {
 #[test]
 fn who_left_and_what_each_spent_is_not_shown() {
     let mut filter = IndividualFilter::new([RenyiLoss::from_units(4711); 2]);
-    let participants = filter.charge(RenyiLoss::from_units(4711), &[1, 7]).unwrap();
+    let participants =
+        filter.charge(&[1, 7], |weight| Some(RenyiLoss::from_units(4711 * u64::from(weight)))).unwrap();
     for shown in [format!("{filter:?}"), format!("{participants:?}"), format!("{:?}", filter.spent())] {
         assert!(!shown.contains("4711") && !shown.contains("Some") && shown.contains("redacted"), "{shown}");
     }
     assert_eq!(participants.into_secret().open(&ANALYST), [Some(1), None]);
-    let refusal = filter.charge(RenyiLoss::ZERO, &[1]).unwrap_err();
+    let refusal = filter.charge(&[1], |_| Some(RenyiLoss::ZERO)).unwrap_err();
     assert_eq!(refusal, Error::Length { field: "weights", found: 1, expected: 2 });
     let mut filter = IndividualFilter::new([Rho::from_units(5)]);
-    let one = filter.charge(Rho::from_units(2), &[1]).unwrap();
+    let one = filter.charge(&[1], |_| Some(Rho::from_units(2))).unwrap();
     assert!(matches!(one.count(2, &[Some(ClassIndex(2))]), Err(Error::VoteOutOfRange { .. })));
     assert!(matches!(one.count(2, &[]), Err(Error::Length { field: "votes", .. })));
     assert!(matches!(one.count(1, &[None]), Err(Error::Classes { .. })));
@@ -191,16 +192,32 @@ fn who_left_and_what_each_spent_is_not_shown() {
 #[test]
 fn a_vote_counts_with_the_weight_that_was_paid_for_and_one_that_cannot_be_paid_for_does_not_count() {
     let units = MuSquared::from_units;
-    // Weight w of what costs 3 costs 3w²; the last weight has a square above all amounts.
+    // Weight w costs 3w²; the last has no price that could be written down.
+    let price = |weight: u32| u64::from(weight).checked_pow(2)?.checked_mul(3).map(units);
     let mut filter = IndividualFilter::new([11, 12, u64::MAX, u64::MAX].map(units));
     let votes = [Some(ClassIndex(0)), Some(ClassIndex(1)), Some(ClassIndex(1)), Some(ClassIndex(0))];
-    let counts = filter.charge(units(3), &[2, 2, 5, u32::MAX]).unwrap().count(2, &votes).unwrap();
+    let counts = filter.charge(&[2, 2, 5, u32::MAX], price).unwrap().count(2, &votes).unwrap();
     assert_eq!(counts.as_slice(), [0, 7]);
     assert_eq!(filter.spent().open(&ANALYST), [0, 12, 75, 0].map(units));
     // Who was left out of a dear step takes part in a cheaper one, and who spent all in one that costs nothing.
-    let counts = filter.charge(units(3), &[1, 0, 1, 1]).unwrap().count(2, &votes).unwrap();
+    let counts = filter.charge(&[1, 0, 1, 1], price).unwrap().count(2, &votes).unwrap();
     assert_eq!(counts.as_slice(), [2, 1]);
     assert_eq!(filter.spent().open(&ANALYST), [3, 12, 78, 3].map(units));
+}
+
+#[test]
+fn an_exact_price_is_paid_for_the_weight_itself_and_is_more_than_its_square() {
+    // Votes of 1 to 8 units under noise of 20 units: exact prices grow faster than with the square of the weight.
+    let event =
+        PrivacyEvent::GaussianNoisyMax { sigma: NoiseScale::from_votes(20.0, Lattice::DEFAULT).unwrap() };
+    let record = Sensitivity::of(PrivacyUnit::Record, Adjacency::AddRemove, VotingScheme::Ensemble).unwrap();
+    let price = |weight| event.price_within(&record.weighing(weight).ok()?, FilterOrder::DEFAULT).ok();
+    let mut filter = IndividualFilter::new([Rho::MAX; 3]);
+    filter.charge(&[1, 2, 8], price).unwrap();
+    let spent = filter.spent().open(&ANALYST);
+    assert_eq!(spent, [1, 2, 8].map(|weight| price(weight).unwrap()));
+    let squares = [4, 64].map(|square| spent[0].checked_mul(square).unwrap());
+    assert!(spent[1] > squares[0] && spent[2] > squares[1], "{spent:?}");
 }
 
 /// xorshift64: fixed and fast; nothing here is secret.

@@ -68,6 +68,7 @@ fn what_remembers_votes_or_costs_says_nothing_of_them() {
     contributions.count(3, &[(0, ClassIndex(1)), (2, ClassIndex(2))]).unwrap();
     assert_silent(&(contributions.moved(), contributions), &[]);
     let mut filter = IndividualFilter::new([5_000, 6_000].map(Rho::from_units));
-    let takes_part = filter.charge(Rho::from_units(4_999), &[1, 2]).unwrap();
+    let takes_part =
+        filter.charge(&[1, 2], |weight| Some(Rho::from_units(4_999 * u64::from(weight)))).unwrap();
     assert_silent(&(filter.spent(), filter, takes_part), &[]);
 }
